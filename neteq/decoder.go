@@ -1,0 +1,25 @@
+package neteq
+
+// Decoder turns the payloads of one stream into PCM: float32 in [-1, 1], interleaved.
+// It has a fixed output rate and channel count, chosen by whoever made it. One goroutine uses it at a time.
+// Nothing it does may write beyond len(pcm).
+type Decoder interface {
+	// Decode decodes one whole payload and returns the samples per channel written to pcm.
+	// It fails, and keeps a usable state, when the payload is corrupt or pcm is too short.
+	Decode(payload []byte, pcm []float32) (int, error)
+	// DecodeFEC decodes the in-band redundancy (Opus LBRR, RFC 6716 section 2.1.7) that payload carries about
+	// the frame before it. It fills pcm whole; its length must be the duration of the missing frame.
+	DecodeFEC(payload []byte, pcm []float32) (int, error)
+	// Conceal invents audio where nothing arrived (comfort noise when the decoder is in DTX) and fills pcm whole;
+	// the length must be a multiple of 2.5 ms.
+	Conceal(pcm []float32) (int, error)
+	// Reset returns the decoder to its initial state.
+	Reset() error
+}
+
+// Format names what a payload type means.
+type Format struct {
+	Name        string // as in SDP, compared without case: "opus", "red", "PCMU", "PCMA", "G722", "CN", "telephone-event"
+	ClockRateHz int    // RTP clock
+	Channels    int    // as in SDP; 0 is 1
+}
