@@ -1,0 +1,230 @@
+package turn
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// clientKey names a client's 5-tuple: the listener it came through and its transport address there.
+type clientKey struct {
+	listener int
+	src      netip.AddrPort
+}
+
+// allocation is what the server remembers of one allocation of pion's. Fields without a comment are set once.
+type allocation struct {
+	key         clientKey
+	participant string
+	relayed     netip.AddrPort
+	relay       *relayConn
+	end         func() // ends it; safe against pion's handler, see udpGuard.end and framedConn.end
+
+	// guarded by table.mu
+	deadline    time.Duration // on the server's clock; pion's own timer would fire lifetimeMargin later
+	revoked     bool
+	permissions map[netip.Addr]struct{}
+	channels    map[netip.AddrPort]struct{}
+
+	closed chan struct{} // closed when pion has closed the relay socket
+}
+
+// lifetimeMargin is how much earlier than pion's timer an allocation is ended. Pion's timer runs concurrently with its request
+// handler and can then meet a permission whose own timer is not yet set, a nil dereference; ours waits for the handler.
+const lifetimeMargin = 5 * time.Second
+
+// tombstone is how long a 5-tuple stays unusable after its allocation has ended: pion's relay goroutine ends by deleting
+// whatever is allocated to the 5-tuple, which must not be a new allocation.
+const tombstone = time.Second
+
+// table holds the allocations and the quotas over them.
+type table struct {
+	limits Limits
+
+	mu         sync.RWMutex
+	byKey      map[clientKey]*allocation
+	byUser     map[string]int
+	bySource   map[sourceKey]int
+	byRelayed  map[netip.AddrPort]struct{}
+	tombstones map[clientKey]time.Duration
+	idle       chan struct{} // closed when empty; made by waitEmpty
+}
+
+func newTable(limits Limits) *table {
+	return &table{
+		limits: limits, byKey: make(map[clientKey]*allocation), byUser: make(map[string]int), bySource: make(map[sourceKey]int),
+		byRelayed: make(map[netip.AddrPort]struct{}), tombstones: make(map[clientKey]time.Duration),
+	}
+}
+
+func (t *table) size() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.byKey)
+}
+
+func (t *table) get(key clientKey) *allocation {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byKey[key]
+}
+
+// admit says whether one more allocation fits; add asks again.
+func (t *table) admit(key clientKey, participant string, now time.Duration) reason {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.room(key, participant, now)
+}
+
+func (t *table) room(key clientKey, participant string, now time.Duration) reason {
+	switch until, dead := t.tombstones[key]; {
+	case t.byKey[key] != nil, dead && now < until, len(t.byKey) >= t.limits.Allocations:
+		return reasonQuotaTotal
+	case t.byUser[participant] >= t.limits.AllocationsPerUser:
+		return reasonQuotaUser
+	case t.bySource[sourcePrefix(key.src.Addr())] >= t.limits.AllocationsPerAddress:
+		return reasonQuotaAddress
+	}
+	return reasonNone
+}
+
+// add takes the allocation in, or says which quota is full.
+func (t *table) add(a *allocation, now time.Duration) reason {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.room(a.key, a.participant, now); r != reasonNone {
+		return r
+	}
+	delete(t.tombstones, a.key)
+	a.deadline = now + minLifetime*time.Second - lifetimeMargin // until the response says better
+	t.byKey[a.key] = a
+	t.byUser[a.participant]++
+	t.bySource[sourcePrefix(a.key.src.Addr())]++
+	t.byRelayed[a.relayed] = struct{}{}
+	return reasonNone
+}
+
+// remove is called once, by relayConn.Close.
+func (t *table) remove(a *allocation, now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byKey[a.key] != a {
+		return
+	}
+	delete(t.byKey, a.key)
+	delete(t.byRelayed, a.relayed)
+	decrement(t.byUser, a.participant)
+	decrement(t.bySource, sourcePrefix(a.key.src.Addr()))
+	t.tombstones[a.key] = now + tombstone
+	if len(t.byKey) == 0 && t.idle != nil {
+		close(t.idle)
+		t.idle = nil
+	}
+}
+
+func decrement[K comparable](m map[K]int, k K) {
+	if m[k]--; m[k] <= 0 {
+		delete(m, k)
+	}
+}
+
+// extend notes the lifetime that pion has granted.
+func (t *table) extend(key clientKey, lifetime time.Duration, now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.byKey[key]; a != nil {
+		a.deadline = now + lifetime - lifetimeMargin
+	}
+}
+
+// revoke marks a participant's allocations and tells whether there were any.
+func (t *table) revoke(participant string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byUser[participant] == 0 {
+		return false
+	}
+	for _, a := range t.byKey {
+		if a.participant == participant {
+			a.revoked = true
+		}
+	}
+	return true
+}
+
+// due appends the allocations that must end now, and buries old tombstones.
+func (t *table) due(now time.Duration, revoked, expired []*allocation) (r, e []*allocation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, until := range t.tombstones {
+		if now >= until {
+			delete(t.tombstones, k)
+		}
+	}
+	for _, a := range t.byKey {
+		switch {
+		case a.revoked:
+			revoked = append(revoked, a)
+		case now >= a.deadline:
+			expired = append(expired, a)
+		}
+	}
+	return revoked, expired
+}
+
+// isRelayed tells whether an address is one of the relayed ones.
+func (t *table) isRelayed(ap netip.AddrPort) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	_, ok := t.byRelayed[ap]
+	return ok
+}
+
+// mayPermit tells whether the allocation may have a permission for peer, a new one or one it has.
+func (t *table) mayPermit(a *allocation, peer netip.Addr) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	_, have := a.permissions[peer]
+	return have || len(a.permissions) < t.limits.Permissions
+}
+
+// mayBind is mayPermit for channels.
+func (t *table) mayBind(a *allocation, peer netip.AddrPort) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	_, have := a.channels[peer]
+	return have || len(a.channels) < t.limits.Channels
+}
+
+func (t *table) setPermission(key clientKey, peer netip.Addr, on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.byKey[key]; a != nil && on {
+		a.permissions[peer] = struct{}{}
+	} else if a != nil {
+		delete(a.permissions, peer)
+	}
+}
+
+func (t *table) setChannel(key clientKey, peer netip.AddrPort, on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.byKey[key]; a != nil && on {
+		a.channels[peer] = struct{}{}
+	} else if a != nil {
+		delete(a.channels, peer)
+	}
+}
+
+// waitEmpty returns a channel that is closed when the last allocation has gone.
+func (t *table) waitEmpty() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	done := make(chan struct{})
+	if len(t.byKey) == 0 {
+		close(done)
+	} else {
+		t.idle = done
+	}
+	return done
+}
