@@ -64,7 +64,7 @@ func (l *Loaded) walk(name string, node *yaml.Node, section reflect.Value, prefi
 			}
 			return fault(name, node, where, errors.New("is empty; remove it or put keys below it"))
 		}
-		return fault(name, node, where, errors.New("must hold keys, as in \"listen: …\""))
+		return fault(name, node, where, errors.New("must hold keys"))
 	}
 	var errs []error
 	seen := map[string]int{}

@@ -1,0 +1,69 @@
+# The verbs. Nothing here needs more than make, Go and (for what is missing) apt; see .ci/deps.
+
+GO       ?= go
+TAGS     := nolibopusfile# we read no files with libopusfile
+GOFLAGS_ := -tags $(TAGS)
+E2E_TAGS := -tags '$(TAGS) e2e'
+ARGS     ?=#                 more flags for "make run": make run ARGS="--lan"
+FUZZTIME ?= 20s#             per fuzz target
+BENCH    ?= .#               which benchmarks
+COUNT    ?= 1#               how often each benchmark runs; 10 for benchstat
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Not in go.mod, so that the tool's own dependencies stay out of the product.
+STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help run build test unit race e2e node-test lint fuzz bench cover clean deps deps-test
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: build ## build and serve, with data in ./data
+	@mkdir -p data
+	exec ./bin/parley serve --data-dir data $(ARGS)
+
+build: deps ## build bin/parley
+	$(GO) build $(GOFLAGS_) -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/parley ./cmd/parley
+
+test: deps-test lint unit node-test e2e ## everything: lint, unit tests with the race detector, client tests, real browsers
+
+race: unit ## the unit tests with the race detector
+
+unit: deps
+	$(GO) test $(GOFLAGS_) -race -timeout 10m ./...
+
+node-test: deps-test
+	node --test static/
+
+e2e: deps-test build ## calls in a real Chromium, with real sound
+	$(GO) test $(E2E_TAGS) -count=1 -timeout 15m ./internal/e2e/...
+
+lint: deps ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet $(E2E_TAGS) ./...
+	$(STATICCHECK) $(E2E_TAGS) ./...
+
+fuzz: deps ## every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list $(GOFLAGS_) ./...); do \
+		for target in $$($(GO) test $(GOFLAGS_) -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test $(GOFLAGS_) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench: deps ## benchmarks
+	$(GO) test $(GOFLAGS_) -run '^$$' -bench '$(strip $(BENCH))' -benchmem -count $(strip $(COUNT)) ./...
+
+cover: deps ## coverage of the unit tests, as coverage.html
+	$(GO) test $(GOFLAGS_) -coverprofile coverage.out ./...
+	$(GO) tool cover -html coverage.out -o coverage.html
+	$(GO) tool cover -func coverage.out | tail -1
+
+clean: ## remove what was built; ./data (with the local CA that phones trust) stays
+	rm -rf bin coverage.out coverage.html internal/e2e/node_modules
+
+deps: ## install what building needs
+	@.ci/deps build
+
+deps-test: ## install what testing needs
+	@.ci/deps test
