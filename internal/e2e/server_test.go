@@ -1,0 +1,249 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// server is a running parley.
+type server struct {
+	cmd     *exec.Cmd
+	ns      string
+	dataDir string
+	HTTP    string // http://127.0.0.1:port
+	HTTPS   string // https://host:port
+	Admin   string
+	Ready   string // the line it printed
+	Media   int    // first UDP port
+	log     *syncBuffer
+	ended   chan struct{} // closed when the process is gone
+	stopped bool
+}
+
+// syncBuffer is the output of a process, read by another goroutine than the one that writes.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// serverOptions: flags come after those that give free ports, and so win.
+type serverOptions struct {
+	ns    string
+	host  string // of the HTTPS address; empty: 127.0.0.1
+	flags []string
+}
+
+// startServer runs parley with a data directory of its own and waits until it is ready. At the end of the test it gets
+// SIGTERM and must leave with status 0 within 10 s.
+func startServer(t *testing.T, o serverOptions) *server {
+	t.Helper()
+	if o.host == "" {
+		o.host = "127.0.0.1"
+	}
+	p := freePorts(t, 8)
+	s := &server{
+		ns: o.ns, dataDir: t.TempDir(), log: &syncBuffer{}, ended: make(chan struct{}), Media: p[5],
+		HTTP: fmt.Sprintf("http://127.0.0.1:%d", p[0]), HTTPS: fmt.Sprintf("https://%s:%d", o.host, p[1]), Admin: fmt.Sprintf("http://127.0.0.1:%d", p[2]),
+	}
+	args := append([]string{
+		"serve", "--data_dir", s.dataDir,
+		"--http.listen", fmt.Sprintf("127.0.0.1:%d", p[0]), "--https.listen", fmt.Sprintf(":%d", p[1]),
+		"--admin.listen", fmt.Sprintf("127.0.0.1:%d", p[2]), "--turn.listen", fmt.Sprintf(":%d", p[3]), "--turn.tls_listen", fmt.Sprintf(":%d", p[4]),
+		"--media.udp_ports", fmt.Sprintf("%d-%d", p[5], p[5]), "--media.tcp_port", strconv.Itoa(p[6]),
+	}, o.flags...)
+	s.cmd = command(o.ns, parleyBinary, args...)
+	out, err := s.cmd.StdoutPipe()
+	require.NoError(t, err)
+	s.cmd.Stderr = s.cmd.Stdout
+	require.NoError(t, s.cmd.Start())
+	ready := make(chan string, 1)
+	// Ends with the process, which the cleanup waits for.
+	go s.follow(out, ready)
+	t.Cleanup(func() {
+		s.stop(t)
+		if t.Failed() {
+			t.Logf("server log:\n%s", tail(s.log.String(), 200))
+		}
+	})
+	select {
+	case s.Ready = <-ready:
+	case <-s.ended:
+		require.FailNow(t, "the server ended", "%s", s.log)
+	case <-time.After(20 * time.Second):
+		require.FailNow(t, "the server is not ready", "%s", s.log)
+	}
+	return s
+}
+
+var readyLine = regexp.MustCompile(`parley ready .*`)
+
+func (s *server) follow(out io.Reader, ready chan<- string) {
+	defer close(s.ended)
+	in := bufio.NewScanner(out)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		_, _ = fmt.Fprintln(s.log, in.Text())
+		if line := readyLine.FindString(in.Text()); line != "" {
+			select {
+			case ready <- line:
+			default:
+			}
+		}
+	}
+}
+
+// stop sends SIGTERM; the process must end well within 10 s.
+func (s *server) stop(t *testing.T) {
+	t.Helper()
+	if s.stopped {
+		return
+	}
+	s.stopped = true
+	begin := time.Now()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(15 * time.Second):
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+		<-s.ended
+	}
+	took := time.Since(begin)
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("the server did not leave with status 0: %v", err)
+	}
+	if took > 10*time.Second {
+		t.Errorf("the server took %v to stop", took)
+	}
+}
+
+// metric sums the values of all series of a metric family on the admin listener; ok is false when there is none.
+func (s *server) metric(t *testing.T, name string) (sum float64, ok bool) {
+	t.Helper()
+	res, err := httpIn(s.ns).Get(s.Admin + "/metrics")
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	in := bufio.NewScanner(res.Body)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		line := in.Text()
+		rest, found := strings.CutPrefix(line, name)
+		if !found || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		require.NoError(t, err, line)
+		sum, ok = sum+v, true
+	}
+	require.NoError(t, in.Err())
+	return sum, ok
+}
+
+// caFile finds the certificate of the local CA in the data directory.
+func (s *server) caFile(t *testing.T) string {
+	t.Helper()
+	var found string
+	err := filepath.WalkDir(s.dataDir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		block, _ := pem.Decode(data)
+		if block == nil || block.Type != "CERTIFICATE" {
+			return nil
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil && cert.IsCA {
+			found = path
+			return fs.SkipAll
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, found, "no CA certificate under %s", s.dataDir)
+	return found
+}
+
+// freePorts finds ports that are free for TCP and UDP here right now.
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	var ports []int
+	var held []io.Closer
+	defer func() {
+		for _, c := range held {
+			_ = c.Close()
+		}
+	}()
+	for len(ports) < n {
+		l, err := net.Listen("tcp4", "0.0.0.0:0")
+		require.NoError(t, err)
+		held = append(held, l)
+		port := l.Addr().(*net.TCPAddr).Port
+		u, err := net.ListenUDP("udp4", &net.UDPAddr{Port: port})
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		require.NoError(t, err)
+		held = append(held, u)
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(text, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// trust makes a HOME whose NSS database trusts the CA in file.
+func trust(t *testing.T, home, caFile string) {
+	t.Helper()
+	db := filepath.Join(home, ".pki", "nssdb")
+	require.NoError(t, os.MkdirAll(db, 0o700))
+	for _, args := range [][]string{
+		{"-d", "sql:" + db, "-N", "--empty-password"},
+		{"-d", "sql:" + db, "-A", "-t", "C,,", "-n", "parley test", "-i", caFile},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := exec.CommandContext(ctx, "certutil", args...).CombinedOutput()
+		cancel()
+		require.NoError(t, err, "certutil: %s", out)
+	}
+}
