@@ -1,6 +1,6 @@
 // Runs in every page of the tests before the page's own scripts. It keeps the peer connections, records what they receive,
 // and bends the network where a test asks for it (window.__kitSettings):
-//   iceUrls        keep only ICE server URLs that begin with one of these
+//   iceUrls        keep only ICE server URLs that match this regular expression
 //   relayOnly      iceTransportPolicy relay
 //   mediaPort      send all media to this UDP port of the server's address instead (an impairment proxy)
 //   hideCandidates tell the server none of ours, so that it cannot go around the proxy
@@ -95,7 +95,7 @@
   window.RTCPeerConnection = class extends Native {
     constructor(config = {}, ...rest) {
       if (settings.iceUrls) {
-        const keep = (url) => settings.iceUrls.some((prefix) => url.startsWith(prefix));
+        const keep = (url) => new RegExp(settings.iceUrls).test(url);
         config = { ...config, iceServers: (config.iceServers ?? []).flatMap((s) => {
           const urls = [s.urls].flat().filter(keep);
           return urls.length ? [{ ...s, urls }] : [];

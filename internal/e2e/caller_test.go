@@ -1,0 +1,219 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"parley/internal/testkit"
+)
+
+// voice is a person with a Chromium and a tone for a microphone.
+type voice struct {
+	name   string
+	freqHz float64
+	level  float64 // dBFS as written to the microphone
+	b      *browser
+}
+
+// pitches: no one is a harmonic of another, and no product of third order of the three (2a-b, a+b-c) lies within 30 Hz of
+// any, so that a limiter's or a codec's distortion of the others is not taken for one's own voice.
+var pitches = [3]struct {
+	name   string
+	freqHz float64
+}{{"Ada", 523}, {"Ben", 787}, {"Cleo", 1187}}
+
+// newVoices launches three browsers whose microphones all have the given level.
+func newVoices(t *testing.T, d *driver, levelDBFS float64, home string) []*voice {
+	t.Helper()
+	var voices []*voice
+	for _, p := range pitches {
+		b, err := d.launch(t.Context(), toneFile(t, p.freqHz, levelDBFS), home)
+		require.NoError(t, err)
+		t.Cleanup(b.quit)
+		voices = append(voices, &voice{name: p.name, freqHz: p.freqHz, level: levelDBFS, b: b})
+	}
+	return voices
+}
+
+// join walks the join page as a person does: name, click, and the room is there.
+func (v *voice) join(t *testing.T, base, room string, s settings) *page {
+	t.Helper()
+	p := v.b.open(t, v.name, base+"/r/"+room, s)
+	p.fill(t, "#name", v.name)
+	p.click(t, "#join-go")
+	p.wait(t, 20*time.Second, "in the room", `() => !document.querySelector('#room').hidden && !!__kit.joined`, nil)
+	return p
+}
+
+// call is three voices in one room.
+type call struct {
+	voices []*voice
+	pages  []*page
+}
+
+// newCall lets all voices join. The pages close with the test.
+func newCall(t *testing.T, voices []*voice, base, room string, s settings) *call {
+	t.Helper()
+	c := &call{voices: voices}
+	for _, v := range voices {
+		c.pages = append(c.pages, v.join(t, base, room, s))
+	}
+	return c
+}
+
+// participants are the ids that the server gave to the pages.
+func (c *call) participants(t *testing.T) []string {
+	t.Helper()
+	var ids []string
+	for _, p := range c.pages {
+		var id string
+		p.eval(t, `() => __kit.joined.participant`, nil, &id)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// tolerance is how far from perfect a call may sound.
+type tolerance struct {
+	level  float64 // dB between what was sent and what is received
+	own    float64 // dB that one's own voice must be below the others at least
+	within time.Duration
+}
+
+var clean = tolerance{level: 3, own: 40, within: 20 * time.Second}
+
+// awaitSound waits until every page hears both others.
+func (c *call) awaitSound(t *testing.T, within time.Duration) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for i, p := range c.pages {
+		for {
+			pcm, err := p.tryRecord(t.Context(), 300*time.Millisecond)
+			if err == nil {
+				err = c.missing(i, pcm)
+			}
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				require.FailNow(t, c.voices[i].name+" does not hear the others", "within %v: %v", within, err)
+			}
+			pause(t, 100*time.Millisecond)
+		}
+	}
+}
+
+// missing tells which voice of the others is not in what voice i received.
+func (c *call) missing(i int, pcm []float32) error {
+	for k, v := range c.voices {
+		if got := testkit.ToneLevel(pcm, v.freqHz); k != i && got < v.level-6 {
+			return fmt.Errorf("%s is at %.1f dBFS", v.name, got)
+		}
+	}
+	return nil
+}
+
+// record takes d of what each page receives, all at the same time.
+func (c *call) record(t *testing.T, d time.Duration) [][]float32 {
+	t.Helper()
+	out := make([][]float32, len(c.pages))
+	errs := make([]error, len(c.pages))
+	var all sync.WaitGroup
+	for i, p := range c.pages {
+		all.Go(func() { out[i], errs[i] = p.tryRecord(t.Context(), d) })
+	}
+	all.Wait()
+	for i, err := range errs {
+		require.NoError(t, err, c.voices[i].name)
+	}
+	return out
+}
+
+// requireMix is the proof of a call: each page hears both others as loud as they speak, and itself not at all.
+func (c *call) requireMix(t *testing.T, tol tolerance) [][]float32 {
+	t.Helper()
+	c.awaitSound(t, tol.within)
+	heard := c.record(t, 2*time.Second)
+	for i, pcm := range heard {
+		me := c.voices[i]
+		quietest := math.Inf(1)
+		for k, v := range c.voices {
+			if k == i {
+				continue
+			}
+			got := testkit.ToneLevel(pcm, v.freqHz)
+			quietest = min(quietest, got)
+			assert.InDelta(t, v.level, got, tol.level, "%s hears %s", me.name, v.name)
+		}
+		own := testkit.ToneLevel(pcm, me.freqHz)
+		assert.LessOrEqual(t, own, quietest-tol.own, "%s hears herself", me.name)
+		t.Logf("%s: others at %.1f dBFS or more, own %.1f dB below, peak %.3f, clicks %d, gaps %v",
+			me.name, quietest, quietest-own, testkit.Peak(pcm), len(testkit.Clicks(pcm)), testkit.Gaps(pcm, quietest-20, 10*time.Millisecond))
+		keep(t, me.name, pcm)
+	}
+	return heard
+}
+
+// keep writes a recording when PARLEY_E2E_SHOTS names a directory for such things.
+func keep(t *testing.T, name string, pcm []float32) {
+	if dir := os.Getenv("PARLEY_E2E_SHOTS"); dir != "" {
+		_ = testkit.WriteWAV(filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "_")+"-"+name+".wav"), pcm)
+	}
+}
+
+// noneLeft holds that nobody saw anybody leave or join anew since the call began.
+func (c *call) noneLeft(t *testing.T) {
+	t.Helper()
+	for _, p := range c.pages {
+		var left []any
+		p.eval(t, `() => (__kit.participantEvents ?? []).filter((e) => e.event === 'left')`, nil, &left)
+		require.Empty(t, left, "seen by %s", p.name)
+	}
+}
+
+// tree lists a process and all its descendants.
+func tree(t *testing.T, pid int) []int {
+	t.Helper()
+	children := make(map[int][]int)
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, path := range stats {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		text := string(data)
+		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+		child, err1 := strconv.Atoi(text[:strings.IndexByte(text, ' ')])
+		parent, err2 := strconv.Atoi(fields[1])
+		if err1 == nil && err2 == nil {
+			children[parent] = append(children[parent], child)
+		}
+	}
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		all = append(all, children[all[i]]...)
+	}
+	return all
+}
+
+// signal sends sig to Chromium's whole process tree.
+func (b *browser) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	for _, pid := range tree(t, b.PID) {
+		_ = syscall.Kill(pid, sig)
+	}
+}
