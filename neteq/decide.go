@@ -1,0 +1,165 @@
+package neteq
+
+import "time"
+
+// Settings of time stretching under PolicyAdaptive.
+const (
+	quietExcess   = 20 * time.Millisecond // delay above target that is taken out in silence
+	speechExcess  = 60 * time.Millisecond // the same in speech
+	fastExcess    = 250 * time.Millisecond
+	stretchPause  = 6 // ticks between two stretches of speech
+	m150DeadBand  = 20 * time.Millisecond
+	m150FastTimes = 4
+)
+
+// stretch changes the speed of what is about to be played, to move the delay towards its target.
+func (n *NetEq) stretch() {
+	if n.countdown > 0 {
+		n.countdown--
+	}
+	if n.cfg.DisableStretching || n.state != statePlaying || n.dtx || n.gen > 0 || n.tailOp != OpNormal && n.tailOp != OpFEC {
+		return
+	}
+	switch n.cfg.Policy {
+	case PolicyAdaptive:
+		n.stretchAdaptive()
+	case PolicyLevels:
+		n.stretchLevels()
+	default:
+		n.stretchM150()
+	}
+}
+
+// stretchAdaptive stretches in silence at once and in speech only when the delay is off by much.
+func (n *NetEq) stretchAdaptive() {
+	delay, target := n.slack(), n.target()
+	excess := delay - target
+	switch {
+	case excess > quietExcess:
+		quiet := n.quiet()
+		if !quiet && (n.countdown > 0 || excess < speechExcess) {
+			return
+		}
+		n.fetch(stretchWindow)
+		// Whole ticks beyond the target can go; slack counts in ticks.
+		spare := int(timeToSamples(excess-tickDuration)) + max(0, n.left())%tickSamples
+		limit := min(spare, n.left()-tickSamples)
+		if limit < stretchMinLag {
+			return
+		}
+		n.accelerate(excess > fastExcess, limit)
+	case excess < 0:
+		quiet := n.quiet()
+		if !quiet && n.countdown > 0 {
+			return
+		}
+		n.fetch(stretchCenter)
+		n.preemptive(int(timeToSamples(-excess)) + tickSamples/2)
+	}
+}
+
+// quiet tells whether what is about to be played is no louder than the background.
+func (n *NetEq) quiet() bool {
+	for c := range n.channels {
+		x := n.sync.ch[c][n.sync.read:]
+		if energy(x)/float64(len(x)) > activityFactor*n.bg[c].activityReference() {
+			return false
+		}
+	}
+	return true
+}
+
+// fetch decodes contiguous packets until the future holds k samples, if they are there.
+func (n *NetEq) fetch(k int) {
+	for n.sync.future() < k {
+		h := n.buf.head()
+		if h == nil || h.timestamp != n.endTS || h.isDTX || h.payload != n.codec.payloadType {
+			return
+		}
+		n.play(h, 0)
+		if n.gen > 0 {
+			return
+		}
+	}
+}
+
+// reference is the background of the quieter channel.
+func (n *NetEq) reference() float64 {
+	r := n.bg[0].activityReference()
+	if n.channels == 2 {
+		r = min(r, n.bg[1].activityReference())
+	}
+	return r
+}
+
+func (n *NetEq) accelerate(fast bool, limit int) {
+	k, outcome := accelerate(n.sync, n.reference(), fast, limit)
+	if outcome == stretchFailed {
+		return
+	}
+	n.st.s.RemovedSamplesForAcceleration += uint64(k)
+	n.stretchedBy(k, outcome)
+	n.tickOp = OpAccelerate
+	if fast {
+		n.tickOp = OpFastAccelerate
+	}
+}
+
+func (n *NetEq) preemptive(limit int) {
+	k, outcome := preemptiveExpand(n.sync, n.reference(), limit)
+	if outcome == stretchFailed {
+		return
+	}
+	n.st.s.InsertedSamplesForDeceleration += uint64(k)
+	n.stretchedBy(-k, outcome)
+	n.tickOp = OpPreemptiveExpand
+}
+
+func (n *NetEq) stretchedBy(k int, outcome stretchOutcome) {
+	n.stretched += k
+	n.exp.reset()
+	n.countdown = stretchPause
+}
+
+// stretchM150 compares the delay of the play position with target and dead band, as libwebrtc M150 does.
+func (n *NetEq) stretchM150() {
+	now := time.Duration(n.ticks) * tickDuration
+	delay := n.hist.delay(n.endTS-uint32(n.left()), now)
+	low := n.target()
+	high := low + n.hist.maxDelay() + m150DeadBand
+	switch {
+	case delay >= m150FastTimes*high:
+		n.m150Accelerate(true)
+	case n.countdown > 0:
+	case delay >= high:
+		n.m150Accelerate(false)
+	case delay < low:
+		n.fetch(stretchCenter)
+		n.preemptive(0)
+	}
+}
+
+// stretchLevels compares the smoothed buffer level with thresholds, as libwebrtc did until 2023.
+func (n *NetEq) stretchLevels() {
+	target := int(timeToSamples(n.target()))
+	low := max(target*3/4, target-85*millisecond)
+	high := max(target, low+20*millisecond)
+	level := int(n.level.level)
+	switch {
+	case level >= 4*high:
+		n.m150Accelerate(true)
+	case n.countdown > 0:
+	case level >= high:
+		n.m150Accelerate(false)
+	case level < low:
+		n.fetch(stretchCenter)
+		n.preemptive(0)
+	}
+}
+
+func (n *NetEq) m150Accelerate(fast bool) {
+	n.fetch(stretchWindow)
+	if n.left() >= tickSamples+stretchCenter || n.sync.future() >= stretchWindow {
+		n.accelerate(fast, 0)
+	}
+}

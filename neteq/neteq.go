@@ -1,0 +1,280 @@
+package neteq
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	tickDuration      = 10 * time.Millisecond
+	defaultMaxPackets = 200
+	// maxSpan and maxBytes bound what is kept besides the number of packets.
+	maxSpan  = 2 * sampleRate
+	maxBytes = 256 << 10
+	// maxPayload is more than any RTP packet over UDP carries.
+	maxPayload = 65535
+)
+
+// Config says what a NetEq is to be. The zero value is a mono buffer with the defaults.
+type Config struct {
+	Channels   int           // 1 (default) or 2
+	MaxPackets int           // packets kept at most; 200 when 0
+	MinDelay   time.Duration // least target delay; 0: none
+	MaxDelay   time.Duration // largest target delay; 0: the policy's own
+	Policy     Policy
+	FixedDelay time.Duration // target of PolicyFixed
+	// DisableStretching keeps the speed of the sound as it is (music); delay then changes only where sound is missing.
+	DisableStretching bool
+	// DisableCodecConcealment conceals by pitch repetition even when the codec has something better.
+	DisableCodecConcealment bool
+}
+
+// playState says whether there is a play position.
+type playState uint8
+
+const (
+	stateWaiting playState = iota // for a packet to start with: at first, after a flush, after fading out
+	statePlaying
+)
+
+// NetEq is the jitter buffer of one stream. See the package comment.
+type NetEq struct {
+	cfg      Config
+	channels int
+	reg      registry
+	buf      *packetBuffer
+	hist     *arrivalHistory
+	policy   delayPolicy
+	cons     delayConstraints
+	level    bufferLevelFilter
+	sync     *syncBuffer
+	exp      *expander
+	bg       [2]backgroundNoise
+	random   noise
+	st       statistics
+	scaler   timestampScaler
+	blocks   [redMaxBlocks]redBlock
+
+	pcm []float32    // decoder output, interleaved
+	dec [2][]float32 // the same per channel
+	alg [2][]float32 // scratch of merge
+
+	// Time
+	now   time.Duration // of the current tick
+	ticks uint64
+
+	// Network side
+	ssrc        uint32
+	haveSSRC    bool
+	newestSeq   uint16
+	newestTS    uint32
+	newestAt    time.Duration
+	haveNewest  bool
+	firstTS     uint32 // of the first primary since the last start
+	stranger    stranger
+	stall       stallWatch
+	burst       int           // packets inserted since the last tick
+	lastArrival time.Duration // of any packet
+
+	// Playing
+	state     playState
+	fresh     bool   // nothing was heard since New, Flush or a change of SSRC
+	endTS     uint32 // media time of the end of the sync buffer
+	gen       int    // samples invented since, while endTS stands still
+	codec     *codec // that decoded last
+	dtx       bool   // the last decoded payload announced silence
+	declared  bool   // the sender said it stops
+	plc       bool   // the end of the sync buffer is the codec's concealment
+	expanded  bool   // the end of the sync buffer is Expand's
+	fade      float32
+	rampLeft  int // samples of fade-in that are left to do
+	lastFrame int // samples of the last decoded packet
+	lastSeq   uint16
+	countdown int
+	stretched int // net samples removed since the last level update
+	tickOp    Operation
+	tailOp    Operation // that made the end of the sync buffer
+	muted     bool
+	skip      skipState
+}
+
+// New makes a NetEq. It is ready for Register.
+func New(cfg Config) (*NetEq, error) {
+	if cfg.Channels == 0 {
+		cfg.Channels = 1
+	}
+	if cfg.Channels < 1 || cfg.Channels > 2 {
+		return nil, fmt.Errorf("%w: %d channels", ErrConfig, cfg.Channels)
+	}
+	if cfg.MaxPackets == 0 {
+		cfg.MaxPackets = defaultMaxPackets
+	}
+	if cfg.MaxPackets < 2 || cfg.MaxPackets > 10000 {
+		return nil, fmt.Errorf("%w: room for %d packets", ErrConfig, cfg.MaxPackets)
+	}
+	n := &NetEq{
+		cfg:      cfg,
+		channels: cfg.Channels,
+		buf:      newPacketBuffer(cfg.MaxPackets),
+		hist:     newArrivalHistory(defaultWindow),
+		cons:     delayConstraints{capacity: cfg.MaxPackets},
+		level:    newBufferLevelFilter(),
+		sync:     newSyncBuffer(cfg.Channels),
+		exp:      newExpander(cfg.Channels),
+	}
+	switch cfg.Policy {
+	case PolicyAdaptive:
+		n.policy = newAdaptivePolicy()
+		n.cons.maximum = adaptiveDefaultMax
+	case PolicyM150, PolicyLevels:
+		n.policy = newM150Policy()
+	case PolicyNetwork:
+		n.policy = newNetworkPolicy()
+	case PolicyFixed:
+		n.policy = fixedPolicy(cfg.FixedDelay)
+	default:
+		return nil, fmt.Errorf("%w: policy %d", ErrConfig, cfg.Policy)
+	}
+	if cfg.MinDelay != 0 || cfg.MaxDelay != 0 {
+		if err := n.SetDelayBounds(cfg.MinDelay, cfg.MaxDelay); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
+	n.restart(true)
+	return n, nil
+}
+
+// Register says what payload type pt means. newDecoder makes the decoder, for 48 kHz and the channels of the Config, when
+// the first payload of that type is decoded; it is nil for "red", "CN" and "telephone-event".
+func (n *NetEq) Register(pt uint8, f Format, newDecoder func() (Decoder, error)) error {
+	return n.reg.add(pt, f, newDecoder)
+}
+
+// SetDelayBounds sets the least and the largest target delay; max 0 returns to the policy's own. It changes nothing and
+// fails when min > max or either is out of 0..10 s or more than the packet buffer can hold.
+func (n *NetEq) SetDelayBounds(minDelay, maxDelay time.Duration) error {
+	c := n.cons
+	c.minimum, c.maximum = 0, 0
+	if !c.setMaximum(maxDelay) || !c.setMinimum(minDelay) {
+		return fmt.Errorf("%w: %v to %v", ErrDelayBounds, minDelay, maxDelay)
+	}
+	if maxDelay == 0 && n.cfg.Policy == PolicyAdaptive {
+		c.maximum = max(adaptiveDefaultMax, minDelay)
+	}
+	n.cons = c
+	return nil
+}
+
+// SetBaseDelay sets a least delay beside that of SetDelayBounds; the larger one holds. It fails outside 0..10 s.
+func (n *NetEq) SetBaseDelay(d time.Duration) error {
+	if !n.cons.setBase(d) {
+		return fmt.Errorf("%w: base %v", ErrDelayBounds, d)
+	}
+	return nil
+}
+
+// SetNetwork tells PolicyNetwork the round trip time and loss, once per RTCP report. Other policies ignore it.
+func (n *NetEq) SetNetwork(rtt time.Duration, lossPercent float64) {
+	if p, ok := n.policy.(*networkPolicy); ok {
+		p.update(rtt, lossPercent)
+	}
+}
+
+// DeclareGap says that the sender announced silence (mute, BYE): what is heard fades out within 20 ms, and the silence until
+// the next packet is no concealment.
+func (n *NetEq) DeclareGap() { n.declared = true }
+
+// Flush forgets packets and play position; the next packet is as the first one. What was learnt about the network stays, and
+// so do the counters.
+func (n *NetEq) Flush() {
+	n.dropAll()
+	n.sync.reset()
+	n.restart(true)
+}
+
+// restart gives up the play position. fresh tells that what comes next has nothing to do with what was heard.
+func (n *NetEq) restart(fresh bool) {
+	n.state = stateWaiting
+	n.gen, n.dtx, n.plc, n.expanded, n.muted = 0, false, false, false, false
+	n.fade = 1
+	n.exp.reset()
+	n.countdown = 6
+	if fresh {
+		n.fresh = true
+		n.haveNewest = false
+		n.stranger = stranger{}
+		n.stall = stallWatch{}
+		n.scaler = timestampScaler{}
+		n.hist.reset()
+		n.st.endRun(false)
+		for c := range n.bg {
+			n.bg[c].reset()
+		}
+	}
+	if f := n.sync.future(); f < overlapSamples {
+		n.sync.appendZeros(overlapSamples - f)
+	}
+}
+
+// dropAll discards every packet.
+func (n *NetEq) dropAll() {
+	for n.buf.len() > 0 {
+		n.discard(0)
+	}
+	n.skip.release(n.buf)
+}
+
+// discard drops the i-th packet because it is in the way.
+func (n *NetEq) discard(i int) {
+	f := n.buf.at(i)
+	n.countFlushed(f)
+	n.buf.drop(i)
+}
+
+func (n *NetEq) countFlushed(f *storedFrame) {
+	if f.redLevel > 0 {
+		n.st.s.RedundancyUnused++
+		return
+	}
+	n.st.s.PacketsDiscarded++
+	n.st.s.FlushedPackets++
+	if f.fecSamples > 0 {
+		n.st.s.FECPacketsDiscarded++
+		n.st.s.RedundancyUnused++
+	}
+}
+
+// target is the wanted delay within bounds.
+func (n *NetEq) target() time.Duration { return n.cons.clamp(n.policy.target()) }
+
+// left is the sound that can still be played.
+func (n *NetEq) left() int { return n.sync.future() - overlapSamples }
+
+// slack is how long a packet that travels as fast as the fastest waits before it is needed.
+func (n *NetEq) slack() time.Duration {
+	ahead := max(0, n.left()) / tickSamples
+	return n.hist.lateness(n.endTS, n.now) + time.Duration(ahead)*tickDuration
+}
+
+// Stats returns the counters and the present state.
+func (n *NetEq) Stats() Stats {
+	s := n.st.s
+	s.TargetDelay = n.target()
+	buffered := 0
+	for i := range n.buf.order {
+		if f := n.buf.at(i); f.redLevel == 0 {
+			if f.samples > 0 {
+				buffered += f.samples
+			} else {
+				buffered += n.lastFrame
+			}
+		}
+	}
+	s.CurrentDelay = samplesToTime(int64(buffered + n.sync.future()))
+	if n.state == statePlaying {
+		s.PlayoutDelay = max(0, n.slack())
+	}
+	s.FilteredDelay = samplesToTime(int64(n.level.level) + int64(n.sync.future()))
+	s.BufferedPackets, s.BufferedBytes = n.buf.len(), n.buf.bytes
+	return s
+}

@@ -1,0 +1,330 @@
+package neteq
+
+import "time"
+
+// maxHole is the longest gap between timestamps that is concealed to its end when packets wait behind it.
+const maxHole = jumpSamples
+
+// produce appends some sound to the sync buffer: the next packet, redundancy, noise or concealment.
+func (n *NetEq) produce() {
+	h := n.buf.head()
+	if n.declared {
+		if h == nil || !n.resumable(h) {
+			n.fadeOut()
+			return
+		}
+		n.declared = false
+	}
+	if h == nil {
+		n.produceNothing()
+		return
+	}
+	leap := int(int32(h.timestamp - n.endTS))
+	if n.contiguous(h, leap) {
+		n.st.s.ToleratedTimestamps++
+		n.endTS, leap = h.timestamp, 0
+	}
+	switch {
+	case leap <= 0:
+		if n.dtx && n.gen > 0 && !n.due(h) {
+			n.comfortNoise(tickSamples)
+			return
+		}
+		n.play(h, leap)
+	case n.dtx:
+		if n.due(h) {
+			n.play(h, 0)
+			return
+		}
+		n.comfortNoise(tickSamples)
+	case n.gen >= leap || n.early(h) || leap > maxHole:
+		n.play(h, 0)
+	default:
+		n.fill(h, leap-n.gen)
+	}
+}
+
+// resumable tells whether a packet belongs to the time after a declared gap.
+func (n *NetEq) resumable(h *storedFrame) bool {
+	return n.hist.count > 0 && n.now-h.arrival < time.Second
+}
+
+// contiguous tells whether h is the next packet in sequence with a slightly wrong timestamp.
+func (n *NetEq) contiguous(h *storedFrame, leap int) bool {
+	return leap != 0 && leap >= -tolerance && leap <= tolerance && n.gen == 0 && !n.dtx &&
+		n.cfg.Policy == PolicyAdaptive && h.redLevel == 0 && h.sequence == n.lastSeq+1
+}
+
+// due tells whether h, after an announced silence, has waited for the target delay: the best place to set the delay right.
+func (n *NetEq) due(h *storedFrame) bool {
+	if n.cfg.Policy != PolicyAdaptive {
+		leap := int(int32(h.timestamp - n.endTS))
+		return n.gen >= leap || n.early(h)
+	}
+	wait := n.hist.lateness(h.timestamp, n.now) + time.Duration(max(0, n.left())/tickSamples)*tickDuration
+	return wait >= max(startDelay, n.target())
+}
+
+// early tells whether so much is buffered behind a hole that it should be cut short.
+func (n *NetEq) early(h *storedFrame) bool {
+	span := samplesToTime(int64(int32(n.buf.newest().timestamp-h.timestamp))) + n.now - n.buf.newest().arrival
+	return span > n.target()+50*time.Millisecond
+}
+
+// play decodes the head packet onto the end of the sync buffer. skip < 0 tells how much of it was played already.
+func (n *NetEq) play(h *storedFrame, leap int) {
+	concealed := n.gen
+	wasDTX := n.dtx
+	late := leap == 0 && concealed > 0 && h.timestamp == n.endTS
+	decoded := n.decode(h)
+	n.emitted(h, h.samples)
+	n.lastFrame = h.samples
+	if h.redLevel > 0 {
+		n.st.s.REDPacketsUsed++
+	} else if h.fecSamples > 0 && !n.fecUsed(h) {
+		n.st.s.FECPacketsDiscarded++
+		n.st.s.RedundancyUnused++
+	}
+	n.lastSeq = h.sequence
+	n.dtx = h.isDTX
+	n.endTS = h.timestamp + uint32(h.samples)
+	n.gen = 0
+	n.buf.drop(0)
+	if decoded == 0 {
+		// A packet that does not decode is a lost one.
+		n.endTS -= uint32(h.samples)
+		n.gen = 0
+		n.concealLost(h.samples)
+		return
+	}
+	if !n.st.counted {
+		n.st.counted = true
+	}
+	x, k := n.dec, decoded
+	if leap < 0 {
+		for c := range n.channels {
+			x[c] = x[c][min(-leap, k):]
+		}
+		k -= min(-leap, k)
+	}
+	op := OpNormal
+	if n.dtx {
+		op = OpCodecCNG
+	}
+	switch {
+	case k == 0:
+	case n.expanded && !wasDTX && late:
+		normalAfter(n.sync, n.exp, &n.bg, &x, k)
+		n.sync.append(&x, k)
+	case n.expanded && !wasDTX:
+		n.reserveMerge(k)
+		n.st.correct(merge(n.sync, n.exp, n.background(), &x, &n.alg, k))
+		op = OpMerge
+	case leap < 0 || n.plc && !late && concealed == 0:
+		n.sync.appendCrossfade(&x, k, overlapSamples)
+	default:
+		n.sync.append(&x, k)
+	}
+	n.st.endRun(late)
+	n.exp.reset()
+	n.expanded, n.plc = false, false
+	n.fade = 1
+	n.made(op)
+}
+
+// made notes how the end of the sync buffer came about.
+func (n *NetEq) made(op Operation) {
+	n.tailOp = op
+	if op != OpNormal || n.tickOp == OpSilence {
+		n.tickOp = op
+	}
+}
+
+func (n *NetEq) reserveMerge(k int) {
+	if size := mergeLength + mergeMaxFuture + k; len(n.alg[0]) < size {
+		for c := range n.channels {
+			n.alg[c] = make([]float32, size)
+		}
+	}
+}
+
+// background is the noise that concealment sinks into; libwebrtc has none.
+func (n *NetEq) background() *[2]backgroundNoise {
+	if n.cfg.Policy == PolicyM150 || n.cfg.Policy == PolicyLevels {
+		return nil
+	}
+	return &n.bg
+}
+
+func (n *NetEq) fecUsed(h *storedFrame) bool { return h.fecSamples < 0 }
+
+// fill bridges missing samples before h, which is there: with h's redundancy for its part, with concealment for the rest.
+func (n *NetEq) fill(h *storedFrame, missing int) {
+	if fec := h.fecSamples; fec > 0 && missing <= fec {
+		if n.playFEC(h, fec) {
+			return
+		}
+	} else if fec > 0 {
+		missing -= fec
+	}
+	n.concealLost(missing)
+}
+
+// playFEC decodes h's redundancy about the time just before it.
+func (n *NetEq) playFEC(h *storedFrame, fec int) bool {
+	c := n.reg.get(h.payload)
+	if c == nil {
+		return false
+	}
+	d := c.open()
+	if d == nil {
+		return false
+	}
+	n.codec = c
+	n.reserve(fec)
+	size := fec * n.channels
+	if _, err := d.DecodeFEC(h.data, n.pcm[:size:size]); err != nil {
+		h.fecSamples = 0
+		return false
+	}
+	h.fecSamples = -fec // used
+	k := n.split(fec)
+	n.st.s.FECPacketsUsed++
+	concealed := n.gen
+	if n.expanded {
+		n.reserveMerge(k)
+		n.st.correct(merge(n.sync, n.exp, n.background(), &n.dec, &n.alg, k))
+	} else {
+		n.sync.append(&n.dec, k)
+	}
+	_ = concealed
+	n.emitted(h, 0)
+	n.st.endRun(false)
+	n.exp.reset()
+	n.expanded, n.plc = false, false
+	n.endTS = h.timestamp
+	n.gen = 0
+	n.made(OpFEC)
+	return true
+}
+
+// produceNothing answers an empty packet buffer.
+func (n *NetEq) produceNothing() {
+	if n.dtx {
+		if n.cfg.Policy == PolicyAdaptive || n.gen < sampleRate {
+			n.comfortNoise(tickSamples)
+			return
+		}
+		n.dtx = false
+	}
+	n.conceal(tickSamples)
+}
+
+// comfortNoise asks the codec for the noise of an announced silence.
+func (n *NetEq) comfortNoise(k int) {
+	if !n.codecConceal(k) {
+		n.dtx = false
+		n.conceal(k)
+		return
+	}
+	n.gen += k
+	n.st.s.GeneratedNoiseSamples += uint64(k)
+	n.made(OpCodecCNG)
+}
+
+// concealLost conceals up to missing samples that are known not to come, a packet's length at a time at most.
+func (n *NetEq) concealLost(missing int) {
+	if n.lastFrame > 0 {
+		missing = min(missing, n.lastFrame)
+	}
+	n.conceal(missing)
+}
+
+// conceal invents about k samples; the codec makes whole 2.5 ms, Expand whole periods.
+func (n *NetEq) conceal(k int) {
+	made := 0
+	if n.useCodecPLC() && n.codecConceal((k+119)/120*120) {
+		made = (k + 119) / 120 * 120
+		if over := made - k; over > 0 {
+			n.sync.truncate(n.sync.future() - over)
+			made = k
+		}
+		n.plc = true
+		n.made(OpCodecPLC)
+	} else {
+		made = n.exp.process(n.sync, n.background())
+		n.sync.append(&n.exp.out, made)
+		n.expanded = true
+		n.made(OpExpand)
+	}
+	silent := n.expanded && n.exp.muted() && n.background() == nil
+	n.st.conceal(made, silent)
+	n.gen += made
+	n.fadeLong(made, silent)
+}
+
+func (n *NetEq) useCodecPLC() bool {
+	return !n.cfg.DisableCodecConcealment && !n.expanded && n.cfg.Policy != PolicyM150 && n.cfg.Policy != PolicyLevels
+}
+
+// codecConceal appends k samples of the codec's concealment, or comfort noise when it is in DTX.
+func (n *NetEq) codecConceal(k int) bool {
+	if n.codec == nil || n.codec.decoder == nil {
+		return false
+	}
+	n.reserve(k)
+	size := k * n.channels
+	if _, err := n.codec.decoder.Conceal(n.pcm[:size:size]); err != nil {
+		return false
+	}
+	n.sync.append(&n.dec, n.split(k))
+	return true
+}
+
+// fadeLong ends a concealment that has gone on for seconds.
+func (n *NetEq) fadeLong(made int, silent bool) {
+	if silent && n.buf.len() == 0 {
+		n.mute()
+		return
+	}
+	if n.gen < concealHold {
+		return
+	}
+	after := max(0, 1-float32(n.gen-concealHold)/concealFade)
+	for c := range n.channels {
+		x := n.sync.ch[c][n.sync.end()-made:]
+		ramp(x, n.fade, (after-n.fade)/float32(made))
+	}
+	n.fade = after
+	if after == 0 && n.buf.len() == 0 {
+		n.mute()
+	}
+}
+
+// mute gives up the play position after everything faded.
+func (n *NetEq) mute() {
+	gen := n.gen
+	n.restart(false)
+	n.gen = gen
+	n.muted = true
+}
+
+// fadeOut ends what is heard within 20 ms, because the sender said that it stops.
+func (n *NetEq) fadeOut() {
+	n.st.endRun(false)
+	if !n.codecConceal(declaredFade) {
+		k := 0
+		for k < declaredFade {
+			m := n.exp.process(n.sync, n.background())
+			n.sync.append(&n.exp.out, m)
+			k += m
+		}
+	}
+	for c := range n.channels {
+		x := n.sync.ch[c][n.sync.read:]
+		ramp(x, 1, -1/float32(declaredFade))
+	}
+	n.restart(false)
+	n.declared = true
+	n.made(OpSilence)
+}

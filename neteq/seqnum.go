@@ -1,0 +1,49 @@
+package neteq
+
+// newer32 tells whether timestamp a comes after b, modulo 2^32. At a distance of exactly 2^31 the larger number is the newer
+// one, so that the relation is never symmetric.
+func newer32(a, b uint32) bool {
+	d := a - b
+	if d == 1<<31 {
+		return a > b
+	}
+	return d != 0 && d < 1<<31
+}
+
+// newer16 is newer32 for sequence numbers.
+func newer16(a, b uint16) bool {
+	d := a - b
+	if d == 1<<15 {
+		return a > b
+	}
+	return d != 0 && d < 1<<15
+}
+
+// obsolete tells whether ts lies behind limit by less than horizon timestamp units; horizon 0 is half the number circle.
+func obsolete(ts, limit, horizon uint32) bool {
+	return newer32(limit, ts) && (horizon == 0 || newer32(ts, limit-horizon))
+}
+
+// unwrapper turns 32-bit timestamps into a 64-bit line without jumps. The zero value starts at the first value it sees.
+type unwrapper struct {
+	last    int64
+	started bool
+}
+
+// unwrap returns the position of ts that is nearest to the last one.
+func (u *unwrapper) unwrap(ts uint32) int64 {
+	if !u.started {
+		u.started, u.last = true, int64(ts)
+		return u.last
+	}
+	u.last += int64(int32(ts - uint32(u.last)))
+	return u.last
+}
+
+// peek is unwrap without moving.
+func (u *unwrapper) peek(ts uint32) int64 {
+	if !u.started {
+		return int64(ts)
+	}
+	return u.last + int64(int32(ts-uint32(u.last)))
+}

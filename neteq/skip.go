@@ -1,0 +1,95 @@
+package neteq
+
+import "time"
+
+// primePackets are decoded unheard before a source is heard again: 80 ms bring an Opus decoder back into step (RFC 7845,
+// section 4.6).
+const primePackets = 4
+
+// skipState holds what a source that is not heard keeps for its return.
+type skipState struct {
+	active bool
+	slots  [primePackets]uint16 // newest packets passed, oldest first; their slots stay taken
+	count  int
+}
+
+// keep takes over a slot, giving back the oldest when there are too many.
+func (s *skipState) keep(b *packetBuffer, slot uint16) {
+	if s.count == primePackets {
+		b.release(s.slots[0])
+		copy(s.slots[:], s.slots[1:])
+		s.count--
+	}
+	s.slots[s.count] = slot
+	s.count++
+}
+
+func (s *skipState) release(b *packetBuffer) {
+	for _, slot := range s.slots[:s.count] {
+		b.release(slot)
+	}
+	s.count = 0
+}
+
+// Skip moves on by one tick without decoding: for a source nobody hears. Packets whose time passes are dropped, but for the
+// newest four, which bring the decoder back into step when Get is called again. The play position is kept exactly at the
+// target delay, which costs nothing while nobody listens.
+func (n *NetEq) Skip(now time.Duration) {
+	n.ticks++
+	n.now = now
+	n.burst = 0
+	n.st.s.SkippedSamples += tickSamples
+	n.st.s.Operations[OpSkipped]++
+	if !n.skip.active {
+		n.skip.active = true
+		n.st.endRun(false)
+		n.sync.clearFuture()
+		n.sync.appendZeros(overlapSamples)
+		n.restart(false)
+	}
+	if n.declared && n.buf.len() > 0 {
+		n.declared = false
+	}
+	if n.hist.count == 0 {
+		return
+	}
+	// Where the play position would be, were it at the target delay.
+	due := n.newestTS + uint32(timeToSamples(n.hist.lateness(n.newestTS, now)-n.target()))
+	for h := n.buf.head(); h != nil && !newer32(h.timestamp+uint32(h.samples), due); h = n.buf.head() {
+		if h.redLevel == 0 || n.skip.count == 0 || n.buf.slots[n.skip.slots[n.skip.count-1]].timestamp != h.timestamp {
+			n.skip.keep(n.buf, n.buf.take())
+			continue
+		}
+		n.buf.drop(0)
+	}
+}
+
+// prime ends skip mode: the kept packets go through the decoder, and what comes out is heard by nobody but becomes the
+// history that concealment needs.
+func (n *NetEq) prime() {
+	n.skip.active = false
+	last := uint32(0)
+	for i, slot := range n.skip.slots[:n.skip.count] {
+		f := &n.buf.slots[slot]
+		if i == 0 && n.skip.count < primePackets {
+			if c := n.reg.get(f.payload); c != nil && c.decoder != nil {
+				_ = c.decoder.Reset() // a decoder that cannot be reset is still better than none
+			}
+		}
+		if k := n.decode(f); k > 0 {
+			n.sync.append(&n.dec, k)
+			n.sync.read += k
+			last = f.timestamp + uint32(k)
+		}
+	}
+	if n.skip.count > 0 && last != 0 {
+		// What was decoded last lies just before the play position: keep the overlap unplayed, as silence to fade in from.
+		n.sync.clearFuture()
+		n.sync.appendZeros(overlapSamples)
+		n.endTS = last
+		n.state = statePlaying
+		n.gen = 0
+	}
+	n.skip.release(n.buf)
+	n.rampLeft = tickSamples
+}
