@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"parley/internal/e2e/rig"
 	"parley/internal/testkit"
 	"parley/internal/testkit/client"
 	"parley/internal/testkit/netsim"
@@ -21,8 +22,8 @@ import (
 
 // TestCall is the main job on this machine's loopback, and what may go wrong on the way.
 func TestCall(t *testing.T) {
-	d := hostDriver(t)
-	s := startServer(t, serverOptions{})
+	d := rig.HostDriver(t)
+	s := rig.StartServer(t, rig.ServerOptions{})
 	voices := newVoices(t, d, -20, t.TempDir())
 
 	t.Run("three voices", func(t *testing.T) {
@@ -39,14 +40,14 @@ func TestCall(t *testing.T) {
 		p, err := netsim.ListenUDP("127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", s.Media), bad, bad, 1)
 		require.NoError(t, err)
 		serve(t, p.Run)
-		c := newCall(t, voices, s.HTTP, "lossy", settings{"mediaPort": p.Addr().Port(), "hideCandidates": true})
+		c := newCall(t, voices, s.HTTP, "lossy", rig.Settings{"mediaPort": p.Addr().Port(), "hideCandidates": true})
 		c.requireMix(t, tolerance{level: 3, own: 40, within: 30 * time.Second})
 		up, down := p.Counts()
 		for _, n := range []netsim.Counts{up, down} {
 			require.Greater(t, n.Received, uint64(300), "the media went through the proxy")
 			require.InDelta(t, 0.05, float64(n.Lost)/float64(n.Received), 0.03)
 		}
-		require.Equal(t, int(p.Addr().Port()), c.pages[0].pair(t).RemotePort)
+		require.Equal(t, int(p.Addr().Port()), c.pages[0].Pair(t).RemotePort)
 	})
 
 	t.Run("websocket cut for ten seconds", func(t *testing.T) {
@@ -55,7 +56,7 @@ func TestCall(t *testing.T) {
 		p, err := netsim.ListenTCP("127.0.0.1:0", u.Host)
 		require.NoError(t, err)
 		serve(t, p.Run)
-		c := &call{voices: voices, pages: []*page{
+		c := &call{voices: voices, pages: []*rig.Page{
 			voices[0].join(t, "http://"+p.Addr().String(), "cut", nil),
 			voices[1].join(t, s.HTTP, "cut", nil),
 			voices[2].join(t, s.HTTP, "cut", nil),
@@ -64,17 +65,17 @@ func TestCall(t *testing.T) {
 		before := c.participants(t)
 
 		p.Set(netsim.Cut)
-		c.pages[0].wait(t, 5*time.Second, "the socket is gone", `() => __kit.sockets[0].readyState === WebSocket.CLOSED`, nil)
+		c.pages[0].Wait(t, 5*time.Second, "the socket is gone", `() => __kit.sockets[0].readyState === WebSocket.CLOSED`, nil)
 		end := time.After(10 * time.Second)
 		c.requireMix(t, clean) // the sound goes on without signaling
 		<-end
 		p.Set(netsim.Pass)
-		c.pages[0].wait(t, 20*time.Second, "resumed", `() => __kit.joined.resumed === true`, nil)
+		c.pages[0].Wait(t, 20*time.Second, "resumed", `() => __kit.joined.resumed === true`, nil)
 		require.Equal(t, before, c.participants(t), "the same participants as before")
 		c.noneLeft(t)
 		c.requireMix(t, clean)
 		var connections int
-		c.pages[0].eval(t, `() => __kit.connections.length`, nil, &connections)
+		c.pages[0].Eval(t, `() => __kit.connections.length`, nil, &connections)
 		require.Equal(t, 1, connections, "the peer connection has stayed")
 	})
 
@@ -82,16 +83,16 @@ func TestCall(t *testing.T) {
 	t.Run("a client that freezes", func(t *testing.T) {
 		c := newCall(t, voices, s.HTTP, "frozen", nil)
 		c.requireMix(t, clean)
-		voices[2].b.signal(t, syscall.SIGSTOP)
-		defer voices[2].b.signal(t, syscall.SIGKILL)
-		c.pages[2].closed = true // cannot be asked any more
+		voices[2].b.Signal(t, syscall.SIGSTOP)
+		defer voices[2].b.Signal(t, syscall.SIGKILL)
+		c.pages[2].Gone = true
 		gone(t, s, c, 2)
 	})
 	t.Run("a client that crashes", func(t *testing.T) {
 		c := newCall(t, voices[:2], s.HTTP, "crashed", nil)
 		c.awaitSound(t, 20*time.Second)
-		voices[1].b.signal(t, syscall.SIGKILL)
-		c.pages[1].closed = true
+		voices[1].b.Signal(t, syscall.SIGKILL)
+		c.pages[1].Gone = true
 		gone(t, s, c, 1)
 	})
 }
@@ -110,9 +111,9 @@ func serve(t *testing.T, run func(context.Context) error) {
 
 // muteOne mutes the first voice by its button: the others hear silence in its place, and it comes back.
 func muteOne(t *testing.T, c *call) {
-	c.pages[0].click(t, "#mute")
+	c.pages[0].Click(t, "#mute")
 	await(t, 5*time.Second, "silence of the muted voice", func() error {
-		pcm := c.pages[1].record(t, time.Second)
+		pcm := c.pages[1].Record(t, time.Second)
 		if level := testkit.ToneLevel(pcm, c.voices[0].freqHz); level > -75 {
 			return fmt.Errorf("the muted voice is at %.1f dBFS", level)
 		}
@@ -121,16 +122,16 @@ func muteOne(t *testing.T, c *call) {
 		}
 		return nil
 	})
-	c.pages[0].click(t, "#mute")
+	c.pages[0].Click(t, "#mute")
 	c.requireMix(t, clean)
 }
 
 // leaveOne lets the last voice leave by its button: the others see and hear it go at once.
 func leaveOne(t *testing.T, c *call) {
-	c.pages[2].click(t, "#leave")
-	c.pages[0].wait(t, 3*time.Second, "left is seen", leftSeen, c.voices[2].name)
+	c.pages[2].Click(t, "#leave")
+	c.pages[0].Wait(t, 3*time.Second, "left is seen", leftSeen, c.voices[2].name)
 	await(t, 5*time.Second, "silence of who left", func() error {
-		if level := testkit.ToneLevel(c.pages[0].record(t, time.Second), c.voices[2].freqHz); level > -75 {
+		if level := testkit.ToneLevel(c.pages[0].Record(t, time.Second), c.voices[2].freqHz); level > -75 {
 			return fmt.Errorf("who left is at %.1f dBFS", level)
 		}
 		return nil
@@ -140,12 +141,12 @@ func leaveOne(t *testing.T, c *call) {
 const leftSeen = `(name) => (__kit.participantEvents ?? []).some((e) => e.event === 'left' && e.participant.name === name)`
 
 // gone requires that the others see voice i leave, and the server frees it, in 20 s.
-func gone(t *testing.T, s *server, c *call, i int) {
+func gone(t *testing.T, s *rig.Server, c *call, i int) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
-	c.pages[0].wait(t, time.Until(deadline), c.voices[i].name+" is gone", leftSeen, c.voices[i].name)
+	c.pages[0].Wait(t, time.Until(deadline), c.voices[i].name+" is gone", leftSeen, c.voices[i].name)
 	await(t, time.Until(deadline), "the participant is freed", func() error {
-		n, ok := s.metric(t, metricParticipants)
+		n, ok := s.Metric(t, metricParticipants)
 		if !ok {
 			return fmt.Errorf("no metric %s", metricParticipants)
 		}
@@ -170,12 +171,12 @@ func await(t *testing.T, within time.Duration, what string, check func() error) 
 		if time.Now().After(deadline) {
 			require.FailNow(t, what, "not within %v: %v", within, err)
 		}
-		pause(t, 100*time.Millisecond)
+		rig.Pause(t, 100*time.Millisecond)
 	}
 }
 
 // mixedCall: a WHIP client talks and hears, a WHEP client hears all, together with two browsers.
-func mixedCall(t *testing.T, s *server, voices []*voice) {
+func mixedCall(t *testing.T, s *rig.Server, voices []*voice) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	const freq = 331
@@ -190,8 +191,8 @@ func mixedCall(t *testing.T, s *server, voices []*voice) {
 	c.awaitSound(t, 20*time.Second)
 
 	for _, p := range c.pages {
-		await(t, 10*time.Second, p.name+" hears the WHIP client", func() error {
-			if level := testkit.ToneLevel(p.record(t, time.Second), freq); level < -23 || level > -17 {
+		await(t, 10*time.Second, p.Name+" hears the WHIP client", func() error {
+			if level := testkit.ToneLevel(p.Record(t, time.Second), freq); level < -23 || level > -17 {
 				return fmt.Errorf("at %.1f dBFS", level)
 			}
 			return nil
@@ -208,7 +209,7 @@ func mixedCall(t *testing.T, s *server, voices []*voice) {
 	assert.Less(t, testkit.ToneLevel(heard, freq), -63.0, "WHIP hears itself")
 	assert.InDelta(t, -20, testkit.ToneLevel(all, freq), 3, "WHEP hears WHIP")
 	var roster string
-	c.pages[0].eval(t, `() => document.querySelector('#roster').innerText`, nil, &roster)
+	c.pages[0].Eval(t, `() => document.querySelector('#roster').innerText`, nil, &roster)
 	assert.True(t, strings.Contains(roster, "Gopher") && strings.Contains(roster, "Ear"), roster)
 }
 
@@ -232,8 +233,8 @@ func leave(t *testing.T, c *client.Client) {
 
 // TestFullScale: three people shout at full scale at once, and nothing clips.
 func TestFullScale(t *testing.T) {
-	d := hostDriver(t)
-	s := startServer(t, serverOptions{})
+	d := rig.HostDriver(t)
+	s := rig.StartServer(t, rig.ServerOptions{})
 	c := newCall(t, newVoices(t, d, 0, t.TempDir()), s.HTTP, "loud", nil)
 	c.awaitSoundAt(t, -12)
 	for i, pcm := range c.record(t, 3*time.Second) {
@@ -258,8 +259,8 @@ func TestFullScale(t *testing.T) {
 func (c *call) awaitSoundAt(t *testing.T, level float64) {
 	t.Helper()
 	for i, p := range c.pages {
-		await(t, 20*time.Second, p.name+" hears the others", func() error {
-			pcm, err := p.tryRecord(t.Context(), 300*time.Millisecond)
+		await(t, 20*time.Second, p.Name+" hears the others", func() error {
+			pcm, err := p.TryRecord(t.Context(), 300*time.Millisecond)
 			if err != nil {
 				return err
 			}

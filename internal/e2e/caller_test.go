@@ -7,16 +7,15 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"parley/internal/e2e/rig"
 	"parley/internal/testkit"
 )
 
@@ -25,7 +24,7 @@ type voice struct {
 	name   string
 	freqHz float64
 	level  float64 // dBFS as written to the microphone
-	b      *browser
+	b      *rig.Browser
 }
 
 // pitches: no one is a harmonic of another, and no product of third order of the three (2a-b, a+b-c) lies within 30 Hz of
@@ -36,36 +35,36 @@ var pitches = [3]struct {
 }{{"Ada", 523}, {"Ben", 787}, {"Cleo", 1187}}
 
 // newVoices launches three browsers whose microphones all have the given level.
-func newVoices(t *testing.T, d *driver, levelDBFS float64, home string) []*voice {
+func newVoices(t *testing.T, d *rig.Driver, levelDBFS float64, home string) []*voice {
 	t.Helper()
 	var voices []*voice
 	for _, p := range pitches {
-		b, err := d.launch(t.Context(), toneFile(t, p.freqHz, levelDBFS), home)
+		b, err := d.Launch(t.Context(), rig.ToneFile(t, p.freqHz, levelDBFS), home)
 		require.NoError(t, err)
-		t.Cleanup(b.quit)
+		t.Cleanup(b.Quit)
 		voices = append(voices, &voice{name: p.name, freqHz: p.freqHz, level: levelDBFS, b: b})
 	}
 	return voices
 }
 
 // join walks the join page as a person does: name, click, and the room is there.
-func (v *voice) join(t *testing.T, base, room string, s settings) *page {
+func (v *voice) join(t *testing.T, base, room string, s rig.Settings) *rig.Page {
 	t.Helper()
-	p := v.b.open(t, v.name, base+"/r/"+room, s)
-	p.fill(t, "#name", v.name)
-	p.click(t, "#join-go")
-	p.wait(t, 20*time.Second, "in the room", `() => !document.querySelector('#room').hidden && !!__kit.joined`, nil)
+	p := v.b.Open(t, v.name, base+"/r/"+room, s)
+	p.Fill(t, "#name", v.name)
+	p.Click(t, "#join-go")
+	p.Wait(t, 20*time.Second, "in the room", `() => !document.querySelector('#room').hidden && !!__kit.joined`, nil)
 	return p
 }
 
 // call is three voices in one room.
 type call struct {
 	voices []*voice
-	pages  []*page
+	pages  []*rig.Page
 }
 
 // newCall lets all voices join. The pages close with the test.
-func newCall(t *testing.T, voices []*voice, base, room string, s settings) *call {
+func newCall(t *testing.T, voices []*voice, base, room string, s rig.Settings) *call {
 	t.Helper()
 	c := &call{voices: voices}
 	for _, v := range voices {
@@ -80,7 +79,7 @@ func (c *call) participants(t *testing.T) []string {
 	var ids []string
 	for _, p := range c.pages {
 		var id string
-		p.eval(t, `() => __kit.joined.participant`, nil, &id)
+		p.Eval(t, `() => __kit.joined.participant`, nil, &id)
 		ids = append(ids, id)
 	}
 	return ids
@@ -101,7 +100,7 @@ func (c *call) awaitSound(t *testing.T, within time.Duration) {
 	deadline := time.Now().Add(within)
 	for i, p := range c.pages {
 		for {
-			pcm, err := p.tryRecord(t.Context(), 300*time.Millisecond)
+			pcm, err := p.TryRecord(t.Context(), 300*time.Millisecond)
 			if err == nil {
 				err = c.missing(i, pcm)
 			}
@@ -111,7 +110,7 @@ func (c *call) awaitSound(t *testing.T, within time.Duration) {
 			if time.Now().After(deadline) {
 				require.FailNow(t, c.voices[i].name+" does not hear the others", "within %v: %v", within, err)
 			}
-			pause(t, 100*time.Millisecond)
+			rig.Pause(t, 100*time.Millisecond)
 		}
 	}
 }
@@ -133,7 +132,7 @@ func (c *call) record(t *testing.T, d time.Duration) [][]float32 {
 	errs := make([]error, len(c.pages))
 	var all sync.WaitGroup
 	for i, p := range c.pages {
-		all.Go(func() { out[i], errs[i] = p.tryRecord(t.Context(), d) })
+		all.Go(func() { out[i], errs[i] = p.TryRecord(t.Context(), d) })
 	}
 	all.Wait()
 	for i, err := range errs {
@@ -179,41 +178,7 @@ func (c *call) noneLeft(t *testing.T) {
 	t.Helper()
 	for _, p := range c.pages {
 		var left []any
-		p.eval(t, `() => (__kit.participantEvents ?? []).filter((e) => e.event === 'left')`, nil, &left)
-		require.Empty(t, left, "seen by %s", p.name)
-	}
-}
-
-// tree lists a process and all its descendants.
-func tree(t *testing.T, pid int) []int {
-	t.Helper()
-	children := make(map[int][]int)
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	require.NoError(t, err)
-	for _, path := range stats {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		text := string(data)
-		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-		child, err1 := strconv.Atoi(text[:strings.IndexByte(text, ' ')])
-		parent, err2 := strconv.Atoi(fields[1])
-		if err1 == nil && err2 == nil {
-			children[parent] = append(children[parent], child)
-		}
-	}
-	all := []int{pid}
-	for i := 0; i < len(all); i++ {
-		all = append(all, children[all[i]]...)
-	}
-	return all
-}
-
-// signal sends sig to Chromium's whole process tree.
-func (b *browser) signal(t *testing.T, sig syscall.Signal) {
-	t.Helper()
-	for _, pid := range tree(t, b.PID) {
-		_ = syscall.Kill(pid, sig)
+		p.Eval(t, `() => (__kit.participantEvents ?? []).filter((e) => e.event === 'left')`, nil, &left)
+		require.Empty(t, left, "seen by %s", p.Name)
 	}
 }

@@ -5,12 +5,12 @@ package e2e
 import (
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"parley/internal/e2e/rig"
 	"parley/internal/testkit"
 	"parley/internal/testkit/echo"
 )
@@ -31,12 +31,12 @@ func TestHarnessHearsItself(t *testing.T) {
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 
-	d := hostDriver(t)
-	b, err := d.launch(t.Context(), toneFile(t, 440, -20), t.TempDir())
+	d := rig.HostDriver(t)
+	b, err := d.Launch(t.Context(), rig.ToneFile(t, 440, -20), t.TempDir())
 	require.NoError(t, err)
-	t.Cleanup(b.quit)
-	p := b.open(t, "echo", srv.URL, nil)
-	p.eval(t, `async () => {
+	t.Cleanup(b.Quit)
+	p := b.Open(t, "echo", srv.URL, nil)
+	p.Eval(t, `async () => {
 		const pc = new RTCPeerConnection();
 		pc.ontrack = (e) => { document.querySelector('audio').srcObject = e.streams[0] ?? new MediaStream([e.track]); };
 		const mic = await navigator.mediaDevices.getUserMedia({ audio: true });
@@ -46,27 +46,10 @@ func TestHarnessHearsItself(t *testing.T) {
 		const answer = await fetch('/echo', { method: 'POST', body: pc.localDescription.sdp, headers: { 'Content-Type': 'application/sdp' } });
 		await pc.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
 	}`, nil, nil)
-	p.wait(t, 15*time.Second, "sound", `() => __kit.capture?.firstSound > 0`, nil)
-	p.record(t, 500*time.Millisecond)
-	pcm := p.record(t, 2*time.Second)
+	p.Wait(t, 15*time.Second, "sound", `() => __kit.capture?.firstSound > 0`, nil)
+	p.Record(t, 500*time.Millisecond)
+	pcm := p.Record(t, 2*time.Second)
 	require.InDelta(t, -20, testkit.ToneLevel(pcm, 440), 1)
 	require.Less(t, testkit.ToneLevel(pcm, 700), -70.0)
-	require.Equal(t, "host", p.pair(t).RemoteType)
-}
-
-// toneFile writes a microphone with one steady tone that loops without a click.
-func toneFile(t *testing.T, freqHz, levelDBFS float64) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "mic.wav")
-	require.NoError(t, testkit.WriteWAV(path, testkit.Tone(freqHz, levelDBFS, 10*time.Second)))
-	return path
-}
-
-// hostDriver is a driver outside any namespace, ended with the test.
-func hostDriver(t *testing.T) *driver {
-	t.Helper()
-	d, err := startDriver("")
-	require.NoError(t, err)
-	t.Cleanup(d.stop)
-	return d
+	require.Equal(t, "host", p.Pair(t).RemoteType)
 }

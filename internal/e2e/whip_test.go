@@ -14,13 +14,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"parley/internal/e2e/rig"
 	"parley/internal/testkit"
 	"parley/internal/testkit/client"
 )
 
 // TestAnyStackJoins: whatever a WebRTC stack calls Opus and leaves out of its offer, one POST gives it a full seat.
 func TestAnyStackJoins(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := rig.StartServer(t, rig.ServerOptions{})
 	noMid := regexp.MustCompile(`(?m)^a=(ssrc|msid|extmap-allow-mixed|msid-semantic).*\r\n`)
 	for i, stack := range []struct {
 		name  string
@@ -98,18 +99,18 @@ func heardBy(ctx context.Context, c *client.Client, tones ...float64) error {
 
 // TestGoneClientIsFreed: a client that vanishes without a word is freed in 20 s, one that says goodbye at once.
 func TestGoneClientIsFreed(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := rig.StartServer(t, rig.ServerOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	participants := func(want float64) func() error {
 		return func() error {
-			if n, ok := s.metric(t, metricParticipants); !ok || n != want {
+			if n, ok := s.Metric(t, metricParticipants); !ok || n != want {
 				return fmt.Errorf("%v participants (found: %v)", n, ok)
 			}
 			return nil
 		}
 	}
-	goroutines, ok := s.metric(t, "go_goroutines")
+	goroutines, ok := s.Metric(t, "go_goroutines")
 	require.True(t, ok)
 	polite, err := client.Join(ctx, client.Config{BaseURL: s.HTTP, Room: "gone"})
 	require.NoError(t, err)
@@ -121,7 +122,7 @@ func TestGoneClientIsFreed(t *testing.T) {
 	lost.Vanish()
 	await(t, 20*time.Second, "the lost one is freed", participants(0))
 	await(t, 10*time.Second, "goroutines are back", func() error {
-		if n, _ := s.metric(t, "go_goroutines"); n > goroutines+2 {
+		if n, _ := s.Metric(t, "go_goroutines"); n > goroutines+2 {
 			return fmt.Errorf("%v goroutines, %v before", n, goroutines)
 		}
 		return nil
@@ -135,7 +136,7 @@ func TestGoneClientIsFreed(t *testing.T) {
 // TestDrain: SIGTERM in the middle of a call closes every connection, refuses newcomers and ends with status 0 in 10 s
 // (which startServer's cleanup holds).
 func TestDrain(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := rig.StartServer(t, rig.ServerOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	a, err := client.Join(ctx, client.Config{BaseURL: s.HTTP, Room: "drain"})
@@ -146,7 +147,7 @@ func TestDrain(t *testing.T) {
 	require.NoError(t, err)
 	defer b.Vanish()
 	require.NoError(t, heardBy(ctx, b, 440))
-	s.stop(t)
+	s.Stop(t)
 	for _, c := range []*client.Client{a, b} {
 		select {
 		case <-c.Failed():
@@ -157,6 +158,6 @@ func TestDrain(t *testing.T) {
 	_, err = client.Join(ctx, client.Config{BaseURL: s.HTTP, Room: "drain"})
 	require.Error(t, err)
 	for _, word := range []string{"panic", "DATA RACE"} {
-		require.False(t, strings.Contains(s.log.String(), word), "%s in the log", word)
+		require.False(t, strings.Contains(s.Log.String(), word), "%s in the log", word)
 	}
 }

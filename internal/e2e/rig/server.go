@@ -1,6 +1,6 @@
-//go:build e2e
+//go:build e2e || bench
 
-package e2e
+package rig
 
 import (
 	"bufio"
@@ -28,65 +28,65 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server is a running parley.
-type server struct {
+// Server is a running parley.
+type Server struct {
 	cmd     *exec.Cmd
 	ns      string
-	dataDir string
+	DataDir string
 	HTTP    string // http://127.0.0.1:port
 	HTTPS   string // https://host:port
 	Admin   string
 	Ready   string // the line it printed
 	Media   int    // first UDP port
-	log     *syncBuffer
+	Log     *SyncBuffer
 	ended   chan struct{} // closed when the process is gone
 	stopped bool
 }
 
-// syncBuffer is the output of a process, read by another goroutine than the one that writes.
-type syncBuffer struct {
+// SyncBuffer is the output of a process, read by another goroutine than the one that writes.
+type SyncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (s *syncBuffer) Write(p []byte) (int, error) {
+func (s *SyncBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Write(p)
 }
 
-func (s *syncBuffer) String() string {
+func (s *SyncBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
 }
 
-// serverOptions: flags come after those that give free ports, and so win.
-type serverOptions struct {
-	ns    string
-	host  string // of the HTTPS address; empty: 127.0.0.1
-	flags []string
+// ServerOptions: flags come after those that give free ports, and so win.
+type ServerOptions struct {
+	NS    string
+	Host  string // of the HTTPS address; empty: 127.0.0.1
+	Flags []string
 }
 
-// startServer runs parley with a data directory of its own and waits until it is ready. At the end of the test it gets
+// StartServer runs parley with a data directory of its own and waits until it is ready. At the end of the test it gets
 // SIGTERM and must leave with status 0 within 10 s.
-func startServer(t *testing.T, o serverOptions) *server {
+func StartServer(t testing.TB, o ServerOptions) *Server {
 	t.Helper()
-	if o.host == "" {
-		o.host = "127.0.0.1"
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
 	}
-	p := freePorts(t, 8)
-	s := &server{
-		ns: o.ns, dataDir: t.TempDir(), log: &syncBuffer{}, ended: make(chan struct{}), Media: p[5],
-		HTTP: fmt.Sprintf("http://127.0.0.1:%d", p[0]), HTTPS: fmt.Sprintf("https://%s:%d", o.host, p[1]), Admin: fmt.Sprintf("http://127.0.0.1:%d", p[2]),
+	p := FreePorts(t, 8)
+	s := &Server{
+		ns: o.NS, DataDir: t.TempDir(), Log: &SyncBuffer{}, ended: make(chan struct{}), Media: p[5],
+		HTTP: fmt.Sprintf("http://127.0.0.1:%d", p[0]), HTTPS: fmt.Sprintf("https://%s:%d", o.Host, p[1]), Admin: fmt.Sprintf("http://127.0.0.1:%d", p[2]),
 	}
 	args := append([]string{
-		"serve", "--data_dir", s.dataDir,
+		"serve", "--data-dir", s.DataDir,
 		"--http.listen", fmt.Sprintf("127.0.0.1:%d", p[0]), "--https.listen", fmt.Sprintf(":%d", p[1]),
-		"--admin.listen", fmt.Sprintf("127.0.0.1:%d", p[2]), "--turn.listen", fmt.Sprintf(":%d", p[3]), "--turn.tls_listen", fmt.Sprintf(":%d", p[4]),
-		"--media.udp_ports", fmt.Sprintf("%d-%d", p[5], p[5]), "--media.tcp_port", strconv.Itoa(p[6]),
-	}, o.flags...)
-	s.cmd = command(o.ns, parleyBinary, args...)
+		"--admin.listen", fmt.Sprintf("127.0.0.1:%d", p[2]), "--turn.listen", fmt.Sprintf(":%d", p[3]), "--turn.tls-listen", fmt.Sprintf(":%d", p[4]),
+		"--media.udp-ports", fmt.Sprintf("%d-%d", p[5], p[5]), "--media.tcp-port", strconv.Itoa(p[6]),
+	}, o.Flags...)
+	s.cmd = Command(o.NS, Binary, args...)
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
 	s.cmd.Stderr = s.cmd.Stdout
@@ -95,29 +95,29 @@ func startServer(t *testing.T, o serverOptions) *server {
 	// Ends with the process, which the cleanup waits for.
 	go s.follow(out, ready)
 	t.Cleanup(func() {
-		s.stop(t)
+		s.Stop(t)
 		if t.Failed() {
-			t.Logf("server log:\n%s", tail(s.log.String(), 200))
+			t.Logf("server log:\n%s", tail(s.Log.String(), 200))
 		}
 	})
 	select {
 	case s.Ready = <-ready:
 	case <-s.ended:
-		require.FailNow(t, "the server ended", "%s", s.log)
+		require.FailNow(t, "the server ended", "%s", s.Log)
 	case <-time.After(20 * time.Second):
-		require.FailNow(t, "the server is not ready", "%s", s.log)
+		require.FailNow(t, "the server is not ready", "%s", s.Log)
 	}
 	return s
 }
 
 var readyLine = regexp.MustCompile(`parley ready .*`)
 
-func (s *server) follow(out io.Reader, ready chan<- string) {
+func (s *Server) follow(out io.Reader, ready chan<- string) {
 	defer close(s.ended)
 	in := bufio.NewScanner(out)
 	in.Buffer(nil, 1<<20)
 	for in.Scan() {
-		_, _ = fmt.Fprintln(s.log, in.Text())
+		_, _ = fmt.Fprintln(s.Log, in.Text())
 		if line := readyLine.FindString(in.Text()); line != "" {
 			select {
 			case ready <- line:
@@ -127,8 +127,8 @@ func (s *server) follow(out io.Reader, ready chan<- string) {
 	}
 }
 
-// stop sends SIGTERM; the process must end well within 10 s.
-func (s *server) stop(t *testing.T) {
+// Stop sends SIGTERM; the process must end well within 10 s.
+func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	if s.stopped {
 		return
@@ -151,10 +151,10 @@ func (s *server) stop(t *testing.T) {
 	}
 }
 
-// metric sums the values of all series of a metric family on the admin listener; ok is false when there is none.
-func (s *server) metric(t *testing.T, name string) (sum float64, ok bool) {
+// Metric sums the values of all series of a metric family on the admin listener; ok is false when there is none.
+func (s *Server) Metric(t testing.TB, name string) (sum float64, ok bool) {
 	t.Helper()
-	res, err := httpIn(s.ns).Get(s.Admin + "/metrics")
+	res, err := HTTPIn(s.ns).Get(s.Admin + "/metrics")
 	require.NoError(t, err)
 	defer res.Body.Close()
 	require.Equal(t, http.StatusOK, res.StatusCode)
@@ -174,11 +174,11 @@ func (s *server) metric(t *testing.T, name string) (sum float64, ok bool) {
 	return sum, ok
 }
 
-// caFile finds the certificate of the local CA in the data directory.
-func (s *server) caFile(t *testing.T) string {
+// CAFile finds the certificate of the local CA in the data directory.
+func (s *Server) CAFile(t testing.TB) string {
 	t.Helper()
 	var found string
-	err := filepath.WalkDir(s.dataDir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(s.DataDir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -197,12 +197,12 @@ func (s *server) caFile(t *testing.T) string {
 		return nil
 	})
 	require.NoError(t, err)
-	require.NotEmpty(t, found, "no CA certificate under %s", s.dataDir)
+	require.NotEmpty(t, found, "no CA certificate under %s", s.DataDir)
 	return found
 }
 
-// freePorts finds ports that are free for TCP and UDP here right now.
-func freePorts(t *testing.T, n int) []int {
+// FreePorts finds ports that are free for TCP and UDP here right now.
+func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
 	var held []io.Closer
@@ -232,8 +232,8 @@ func tail(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// trust makes a HOME whose NSS database trusts the CA in file.
-func trust(t *testing.T, home, caFile string) {
+// Trust makes a HOME whose NSS database trusts the CA in file.
+func Trust(t testing.TB, home, caFile string) {
 	t.Helper()
 	db := filepath.Join(home, ".pki", "nssdb")
 	require.NoError(t, os.MkdirAll(db, 0o700))

@@ -1,6 +1,6 @@
-//go:build e2e
+//go:build e2e || bench
 
-package e2e
+package rig
 
 import (
 	"bufio"
@@ -14,16 +14,19 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"parley/internal/testkit"
 )
 
-// driver is a node process that holds browsers; one per network namespace.
-type driver struct {
+// Driver is a node process that holds browsers; one per network namespace.
+type Driver struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	done  chan struct{} // closed when stdout has ended
@@ -45,9 +48,9 @@ type reply struct {
 
 var errDriverGone = errors.New("the browser driver has ended")
 
-// startDriver runs node, in a namespace unless ns is empty.
-func startDriver(ns string) (*driver, error) {
-	cmd := command(ns, "node", "driver.mjs")
+// StartDriver runs node, in a namespace unless ns is empty.
+func StartDriver(ns string) (*Driver, error) {
+	cmd := Command(ns, "node", filepath.Join(Dir(), "driver.mjs"))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -60,13 +63,13 @@ func startDriver(ns string) (*driver, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	d := &driver{cmd: cmd, stdin: stdin, done: make(chan struct{}), waiting: make(map[int]chan reply), logs: make(map[int][]string)}
+	d := &Driver{cmd: cmd, stdin: stdin, done: make(chan struct{}), waiting: make(map[int]chan reply), logs: make(map[int][]string)}
 	// Ends when node does; stop waits for it.
 	go d.read(stdout)
 	return d, nil
 }
 
-func (d *driver) read(stdout io.Reader) {
+func (d *Driver) read(stdout io.Reader) {
 	defer close(d.done)
 	in := bufio.NewReader(stdout)
 	for {
@@ -91,7 +94,7 @@ func (d *driver) read(stdout io.Reader) {
 }
 
 // call asks node for one thing; result may be nil.
-func (d *driver) call(ctx context.Context, op string, args map[string]any, result any) error {
+func (d *Driver) call(ctx context.Context, op string, args map[string]any, result any) error {
 	d.mu.Lock()
 	d.nextID++
 	id := d.nextID
@@ -125,14 +128,14 @@ func (d *driver) call(ctx context.Context, op string, args map[string]any, resul
 	}
 }
 
-func (d *driver) console(page int) []string {
+func (d *Driver) console(page int) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return append([]string(nil), d.logs[page]...)
 }
 
-// stop ends node and every browser it holds.
-func (d *driver) stop() {
+// Stop ends node and every browser it holds.
+func (d *Driver) Stop() {
 	_ = d.stdin.Close()
 	select {
 	case <-d.done:
@@ -143,9 +146,9 @@ func (d *driver) stop() {
 	_ = d.cmd.Wait()
 }
 
-// browser is one Chromium process tree with one microphone.
-type browser struct {
-	d   *driver
+// Browser is one Chromium process tree with one microphone.
+type Browser struct {
+	d   *Driver
 	id  int
 	PID int
 }
@@ -158,125 +161,125 @@ var chromiumFlags = []string{
 	"--autoplay-policy=no-user-gesture-required",
 }
 
-// launch starts Chromium with wav as its microphone and home as its HOME (for the certificates it trusts).
-func (d *driver) launch(ctx context.Context, wav, home string) (*browser, error) {
+// Launch starts Chromium with wav as its microphone and home as its HOME (for the certificates it trusts).
+func (d *Driver) Launch(ctx context.Context, wav, home string) (*Browser, error) {
 	args := append([]string{"--use-file-for-fake-audio-capture=" + wav}, chromiumFlags...)
 	var info struct{ ID, PID int }
 	err := d.call(ctx, "launch", map[string]any{"args": args, "env": map[string]string{"HOME": home}}, &info)
 	if err != nil {
 		return nil, err
 	}
-	return &browser{d: d, id: info.ID, PID: info.PID}, nil
+	return &Browser{d: d, id: info.ID, PID: info.PID}, nil
 }
 
-func (b *browser) quit() {
+func (b *Browser) Quit() {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	_ = b.d.call(ctx, "quit", map[string]any{"browser": b.id}, nil)
 }
 
-// settings are those of kit.js.
-type settings map[string]any
+// Settings are those of kit.js.
+type Settings map[string]any
 
-// page is one tab with the kit in it.
-type page struct {
-	d      *driver
-	id     int
-	name   string
-	closed bool
+// Page is one tab with the kit in it.
+type Page struct {
+	d    *Driver
+	id   int
+	Name string
+	Gone bool // the browser is gone: it cannot be asked any more
 }
 
-// open opens url in a new context of b; it is closed at the end of the test, which also shows its console if it failed.
-func (b *browser) open(t *testing.T, name, url string, s settings) *page {
+// Open opens url in a new context of b; it is closed at the end of the test, which also shows its console if it failed.
+func (b *Browser) Open(t testing.TB, name, url string, s Settings) *Page {
 	t.Helper()
 	var info struct{ ID int }
 	require.NoError(t, b.d.call(t.Context(), "open", map[string]any{"browser": b.id, "settings": s, "url": url}, &info), "open %s", url)
-	p := &page{d: b.d, id: info.ID, name: name}
+	p := &Page{d: b.d, id: info.ID, Name: name}
 	t.Cleanup(func() {
 		if t.Failed() {
 			p.explain(t)
 		}
-		p.close()
+		p.Close()
 	})
 	return p
 }
 
 // explain shows what the page knows, for a failed test.
-func (p *page) explain(t *testing.T) {
-	if p.closed {
+func (p *Page) explain(t testing.TB) {
+	if p.Gone {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var state json.RawMessage
 	_ = p.d.call(ctx, "eval", map[string]any{"page": p.id, "source": `() => ({events: __kit.events.slice(-60), text: document.body.innerText.slice(0, 600)})`}, &state)
-	t.Logf("page %s: %s", p.name, state)
+	t.Logf("page %s: %s", p.Name, state)
 	for _, line := range p.d.console(p.id) {
-		t.Logf("page %s: %s", p.name, line)
+		t.Logf("page %s: %s", p.Name, line)
 	}
 	if dir := os.Getenv("PARLEY_E2E_SHOTS"); dir != "" {
-		file := fmt.Sprintf("%s/%s-%s.png", dir, strings.ReplaceAll(t.Name(), "/", "_"), p.name)
+		file := fmt.Sprintf("%s/%s-%s.png", dir, strings.ReplaceAll(t.Name(), "/", "_"), p.Name)
 		_ = p.d.call(ctx, "screenshot", map[string]any{"page": p.id, "path": file}, nil)
 	}
 }
 
-func (p *page) close() {
-	if p.closed {
+func (p *Page) Close() {
+	if p.Gone {
 		return
 	}
-	p.closed = true
+	p.Gone = true
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	_ = p.d.call(ctx, "close", map[string]any{"page": p.id}, nil)
 }
 
-// eval runs a JavaScript function with arg and decodes what it returns (or resolves to) into result, unless that is nil.
-func (p *page) eval(t *testing.T, source string, arg, result any) {
+// Eval runs a JavaScript function with arg and decodes what it returns (or resolves to) into result, unless that is nil.
+func (p *Page) Eval(t testing.TB, source string, arg, result any) {
 	t.Helper()
-	require.NoError(t, p.tryEval(t.Context(), source, arg, result), "page %s", p.name)
+	require.NoError(t, p.TryEval(t.Context(), source, arg, result), "page %s", p.Name)
 }
 
-func (p *page) tryEval(ctx context.Context, source string, arg, result any) error {
+func (p *Page) TryEval(ctx context.Context, source string, arg, result any) error {
 	return p.d.call(ctx, "eval", map[string]any{"page": p.id, "source": source, "arg": arg}, result)
 }
 
-// wait polls a JavaScript predicate until it is true.
-func (p *page) wait(t *testing.T, timeout time.Duration, what, source string, arg any) {
+// Wait polls a JavaScript predicate until it is true.
+func (p *Page) Wait(t testing.TB, timeout time.Duration, what, source string, arg any) {
 	t.Helper()
 	for deadline := time.Now().Add(timeout); ; {
 		var ok bool
-		err := p.tryEval(t.Context(), source, arg, &ok)
+		err := p.TryEval(t.Context(), source, arg, &ok)
 		if err == nil && ok {
 			return
 		}
 		if time.Now().After(deadline) {
-			require.FailNow(t, "page "+p.name+": "+what, "not within %v (last error: %v)", timeout, err)
+			require.FailNow(t, "page "+p.Name+": "+what, "not within %v (last error: %v)", timeout, err)
 		}
-		pause(t, 100*time.Millisecond)
+		Pause(t, 100*time.Millisecond)
 	}
 }
 
-func (p *page) fill(t *testing.T, selector, value string) {
+func (p *Page) Fill(t testing.TB, selector, value string) {
 	t.Helper()
 	require.NoError(t, p.d.call(t.Context(), "fill", map[string]any{"page": p.id, "selector": selector, "value": value}, nil))
 }
 
-func (p *page) click(t *testing.T, selector string) {
+func (p *Page) Click(t testing.TB, selector string) {
 	t.Helper()
 	require.NoError(t, p.d.call(t.Context(), "click", map[string]any{"page": p.id, "selector": selector}, nil))
 }
 
-// record returns the next d of what the page receives.
-func (p *page) record(t *testing.T, d time.Duration) []float32 {
+// Record returns the next d of what the page receives.
+func (p *Page) Record(t testing.TB, d time.Duration) []float32 {
 	t.Helper()
-	pcm, err := p.tryRecord(t.Context(), d)
-	require.NoError(t, err, "page %s", p.name)
+	pcm, err := p.TryRecord(t.Context(), d)
+	require.NoError(t, err, "page %s", p.Name)
 	return pcm
 }
 
-func (p *page) tryRecord(ctx context.Context, d time.Duration) ([]float32, error) {
+func (p *Page) TryRecord(ctx context.Context, d time.Duration) ([]float32, error) {
 	var text string
-	if err := p.tryEval(ctx, `(seconds) => __kit.record(seconds)`, d.Seconds(), &text); err != nil {
+	if err := p.TryEval(ctx, `(seconds) => __kit.record(seconds)`, d.Seconds(), &text); err != nil {
 		return nil, err
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
@@ -290,8 +293,8 @@ func (p *page) tryRecord(ctx context.Context, d time.Duration) ([]float32, error
 	return pcm, nil
 }
 
-// pair is the selected candidate pair of a page.
-type pair struct {
+// CandidatePair is the selected candidate pair of a page.
+type CandidatePair struct {
 	LocalType, LocalAddress, LocalProtocol, RelayProtocol string
 	RemoteType, RemoteAddress, RemoteProtocol             string
 	RemotePort                                            int
@@ -299,19 +302,36 @@ type pair struct {
 	Servers                                               []string
 }
 
-func (p *page) pair(t *testing.T) pair {
+func (p *Page) Pair(t testing.TB) CandidatePair {
 	t.Helper()
-	var got pair
-	p.eval(t, `() => __kit.pair()`, nil, &got)
+	var got CandidatePair
+	p.Eval(t, `() => __kit.pair()`, nil, &got)
 	return got
 }
 
-// pause waits between two polls of something that only polling can see.
-func pause(t *testing.T, d time.Duration) {
+// Pause waits between two polls of something that only polling can see.
+func Pause(t testing.TB, d time.Duration) {
 	t.Helper()
 	select {
 	case <-t.Context().Done():
 		require.FailNow(t, "the test has ended")
 	case <-time.After(d):
 	}
+}
+
+// ToneFile writes a microphone with one steady tone that loops without a click.
+func ToneFile(t testing.TB, freqHz, levelDBFS float64) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mic.wav")
+	require.NoError(t, testkit.WriteWAV(path, testkit.Tone(freqHz, levelDBFS, 10*time.Second)))
+	return path
+}
+
+// HostDriver is a driver outside any namespace, ended with the test.
+func HostDriver(t testing.TB) *Driver {
+	t.Helper()
+	d, err := StartDriver("")
+	require.NoError(t, err)
+	t.Cleanup(d.Stop)
+	return d
 }

@@ -1,6 +1,6 @@
-//go:build e2e
+//go:build e2e || bench
 
-package e2e
+package rig
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// command runs a program in a network namespace, or here when ns is empty. It dies with the test process.
-func command(ns, name string, args ...string) *exec.Cmd {
+// Command runs a program in a network namespace, or here when ns is empty. It dies with the test process.
+func Command(ns, name string, args ...string) *exec.Cmd {
 	if ns != "" {
 		args = append([]string{"netns", "exec", ns, name}, args...)
 		name = "ip"
@@ -30,35 +30,35 @@ func command(ns, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// lan is two hosts on one wire, in namespaces, with no route to anywhere else.
-type lan struct {
-	server, client string // names of the namespaces
+// LAN is two hosts on one wire, in namespaces, with no route to anywhere else.
+type LAN struct {
+	Server, Client string // names of the namespaces
 }
 
 const (
-	serverIP  = "10.77.0.1"
-	clientIP  = "10.77.0.2"
-	clientIP2 = "10.77.0.3"
+	ServerIP  = "10.77.0.1"
+	ClientIP  = "10.77.0.2"
+	ClientIP2 = "10.77.0.3"
 )
 
-// newLAN builds the network and removes it at the end of the test.
-func newLAN(t *testing.T) *lan {
+// NewLAN builds the network and removes it at the end of the test.
+func NewLAN(t testing.TB) *LAN {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root: run make test as root")
 	}
 	id := fmt.Sprint(os.Getpid())
-	l := &lan{server: "pls" + id, client: "plc" + id}
-	for _, ns := range []string{l.server, l.client} {
-		l.ip(t, "netns", "add", ns)
+	l := &LAN{Server: "pls" + id, Client: "plc" + id}
+	for _, ns := range []string{l.Server, l.Client} {
+		l.IP(t, "netns", "add", ns)
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
 	}
 	// The interface is called lan0 on both sides: veth* is excluded from media by default, as docker's.
-	l.ip(t, "-n", l.server, "link", "add", "lan0", "type", "veth", "peer", "name", "lan0", "netns", l.client)
-	for ns, addr := range map[string]string{l.server: serverIP, l.client: clientIP} {
-		l.ip(t, "-n", ns, "address", "add", addr+"/24", "dev", "lan0")
-		l.ip(t, "-n", ns, "link", "set", "lan0", "up")
-		l.ip(t, "-n", ns, "link", "set", "lo", "up")
+	l.IP(t, "-n", l.Server, "link", "add", "lan0", "type", "veth", "peer", "name", "lan0", "netns", l.Client)
+	for ns, addr := range map[string]string{l.Server: ServerIP, l.Client: ClientIP} {
+		l.IP(t, "-n", ns, "address", "add", addr+"/24", "dev", "lan0")
+		l.IP(t, "-n", ns, "link", "set", "lan0", "up")
+		l.IP(t, "-n", ns, "link", "set", "lo", "up")
 		routes, err := exec.Command("ip", "-n", ns, "route", "show", "default").Output()
 		require.NoError(t, err)
 		require.Empty(t, strings.TrimSpace(string(routes)), "no default route")
@@ -66,29 +66,29 @@ func newLAN(t *testing.T) *lan {
 	return l
 }
 
-func (l *lan) ip(t *testing.T, args ...string) {
+func (l *LAN) IP(t testing.TB, args ...string) {
 	t.Helper()
 	out, err := exec.Command("ip", args...).CombinedOutput()
 	require.NoError(t, err, "ip %s: %s", strings.Join(args, " "), out)
 }
 
-// nft runs nftables commands in a namespace.
-func (l *lan) nft(t *testing.T, ns, script string) {
+// NFT runs nftables commands in a namespace.
+func (l *LAN) NFT(t testing.TB, ns, script string) {
 	t.Helper()
-	cmd := command(ns, "nft", "-f", "-")
+	cmd := Command(ns, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "nft: %s", out)
 }
 
-// blockUDP drops all UDP that leaves the client host, until the end of the test.
-func (l *lan) blockUDP(t *testing.T) {
-	l.nft(t, l.client, "table inet block { chain out { type filter hook output priority 0; oifname lan0 meta l4proto udp counter drop; }; }")
-	t.Cleanup(func() { _ = command(l.client, "nft", "delete", "table", "inet", "block").Run() })
+// BlockUDP drops all UDP that leaves the client host, until the end of the test.
+func (l *LAN) BlockUDP(t testing.TB) {
+	l.NFT(t, l.Client, "table inet block { chain out { type filter hook output priority 0; oifname lan0 meta l4proto udp counter drop; }; }")
+	t.Cleanup(func() { _ = Command(l.Client, "nft", "delete", "table", "inet", "block").Run() })
 }
 
-// within runs f with its sockets in the namespace ns; f must make them itself, not in goroutines.
-func within(ns string, f func() error) error {
+// Within runs f with its sockets in the namespace ns; f must make them itself, not in goroutines.
+func Within(ns string, f func() error) error {
 	runtime.LockOSThread()
 	here, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -111,12 +111,12 @@ func within(ns string, f func() error) error {
 	return err
 }
 
-// httpIn is an HTTP client whose connections start in ns; empty is here.
-func httpIn(ns string) *http.Client {
+// HTTPIn is an HTTP client whose connections start in ns; empty is here.
+func HTTPIn(ns string) *http.Client {
 	tr := &http.Transport{DisableKeepAlives: true}
 	if ns != "" {
 		tr.DialContext = func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-			err = within(ns, func() error {
+			err = Within(ns, func() error {
 				conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
 				return err
 			})
