@@ -1,0 +1,580 @@
+// @ts-check
+// Joins the parts: person (ui), microphone, signaling, call. Holds what the room is; each part holds what it does.
+
+import { Call } from "./call.js";
+import { Devices, microphoneGranted } from "./devices.js";
+import { failure } from "./failures.js";
+import { LevelMeter, audioContext, resumeAudio } from "./levels.js";
+import { httpsAddress, parseLink, roomLink } from "./link.js";
+import { Microphone } from "./mic.js";
+import { loadPrefs, roomToken, savePrefs } from "./prefs.js";
+import { Signal, signalURL } from "./signal.js";
+import { StatsReader } from "./stats.js";
+import { statRows } from "./statsview.js";
+import { Talk } from "./talk.js";
+import { UI } from "./ui.js";
+
+/** @typedef {import("./failures.js").Failure} Failure */
+/** @typedef {{type: string, [key: string]: any}} Message */
+
+class App {
+  #link = parseLink(location);
+  #prefs = loadPrefs();
+  #devices = new Devices();
+  /** @type {Microphone} */ #mic;
+  /** @type {LevelMeter | null} */ #meter = null;
+  /** @type {Signal | null} */ #signal = null;
+  /** @type {Call | null} */ #call = null;
+  /** @type {Talk} */ #talk;
+  /** @type {UI} */ #ui;
+  #statsReader = new StatsReader();
+  /** @type {any} */ #serverStats = null;
+  /** @type {Map<string, any>} */ #people = new Map();
+  #me = "";
+  #room = "";
+  #name = "";
+  #inRoom = false;
+  #listener = false; // by choice or for want of a microphone
+  #mayPublish = true;
+  /** @type {{code: string} | null} */ #callFailure = null;
+  #socketState = "idle";
+  #socketReason = "";
+  #socketAttempt = 0;
+  #wasBroken = false;
+  /** @type {any} */ #goodTimer = null;
+  /** @type {any} */ #slowTimer = null;
+  #slow = false;
+  #meterAt = 0;
+  #cancelled = 0; // join attempts that were overtaken
+  #lostMic = false; // it went away during the call and none took its place
+
+  constructor() {
+    this.#ui = new UI({
+      onJoin: (choice) => this.#join(choice),
+      onCheck: () => this.#openMic().then((failed) => this.#ui.join.failure(failed)),
+      onShare: () => this.#share(),
+      onLeave: () => this.#leave(),
+      onAgain: () => this.#again(),
+      onMute: () => this.#muteKey(),
+      onTalkDown: () => !this.#listener && this.#talk.press(),
+      onTalkUp: (toggles) => this.#talk.release(toggles),
+      onDevice: (kind, id) => this.#chooseDevice(kind, id),
+      onProcessing: (key, on) => this.#chooseProcessing(key, on),
+      onChat: (text) => Boolean(this.#signal?.send({ type: "chat", text })),
+      onPanel: () => this.#refreshStats(),
+      onGesture: resumeAudio,
+    });
+    this.#mic = new Microphone(this.#devices, { onTrack: (track) => this.#micChanged(track), onLost: () => this.#micLost() });
+    this.#talk = new Talk({
+      onLive: (live) => {
+        this.#mic.setLive(live);
+        this.#sendMute();
+      },
+      onChange: () => this.#drawMute(),
+    });
+  }
+
+  get call() { return this.#call; }
+  get signal() { return this.#signal; }
+
+  async start() {
+    const { room, token } = this.#link;
+    if (token) {
+      roomToken(room, token);
+      this.#hideToken();
+    }
+    this.#ui.processing(/** @type {any} */ (this.#prefs));
+    this.#ui.join.microphone("off");
+    this.#showJoin();
+    this.#watch();
+    if (typeof RTCPeerConnection !== "function" || !("restartIce" in RTCPeerConnection.prototype) || typeof WebSocket !== "function") {
+      this.#end(failure("browser_old"));
+      return;
+    }
+    if (!this.#devices.available) this.#ui.join.failure(insecureFailure());
+    if (this.#link.autojoin && room) {
+      // A link may bring people into a room; only they themselves may open their microphone to it.
+      const muted = !navigator.webdriver && !isLoopback(location.hostname);
+      await this.#join({ room, name: this.#link.name || this.#prefs.name || "Guest", listen: this.#link.listen || !this.#devices.available, muted });
+      return;
+    }
+    if (this.#devices.available && (await microphoneGranted())) await this.#openMic();
+    await this.#listDevices();
+  }
+
+  // --- before and after the call ---
+
+  #showJoin() {
+    const { room, name } = this.#link;
+    this.#ui.join.show({ room: this.#room || room, name: name || this.#prefs.name, invited: Boolean(room) });
+    this.#ui.title(room ? `${room} · Parley` : "Parley");
+    this.#ui.show("join");
+  }
+
+  /** The token stays in the tab and leaves the address bar, from where it would be copied to others. */
+  #hideToken() {
+    const fragment = new URLSearchParams(location.hash.replace(/^#/, ""));
+    fragment.delete("token");
+    const rest = fragment.toString();
+    history.replaceState(null, "", location.pathname + location.search + (rest ? "#" + rest : ""));
+  }
+
+  /** @param {{room: string, name: string, listen: boolean, muted: boolean}} choice */
+  async #join({ room, name, listen, muted }) {
+    if (this.#signal) return;
+    const attempt = ++this.#cancelled;
+    this.#room = room;
+    this.#name = name;
+    this.#prefs = savePrefs({ name: name === "Guest" ? this.#prefs.name : name });
+    this.#ui.join.failure(null);
+    this.#ui.join.busy(true);
+    resumeAudio();
+    if (listen) await this.#mic.close();
+    else if (!this.#mic.track) {
+      const failed = await this.#openMic();
+      if (attempt !== this.#cancelled) return;
+      if (failed && !this.#link.autojoin) {
+        this.#ui.join.busy(false);
+        this.#ui.join.failure(failed);
+        return;
+      }
+    }
+    this.#listener = !this.#mic.track;
+    this.#talk.set(muted);
+    this.#mic.setLive(this.#talk.live);
+    const token = roomToken(room, "") || this.#link.token;
+    const url = signalURL(location);
+    this.#signal = new Signal(url, { room, name, token: token || undefined }, {
+      onJoined: (message) => this.#joined(message),
+      onMessage: (message) => this.#message(message),
+      onState: (state, detail) => this.#signalState(state, detail),
+      onClosed: (end) => this.#closed(end),
+    });
+    this.#signal.open();
+  }
+
+  #leave() {
+    if (this.#signal) this.#signal.leave();
+    else this.#showJoin();
+  }
+
+  #again() {
+    const room = this.#room || this.#link.room;
+    if (!room) {
+      this.#showJoin();
+      return;
+    }
+    this.#ui.show("join");
+    this.#join({ room, name: this.#name || this.#prefs.name || "Guest", listen: this.#listener, muted: this.#talk.muted });
+  }
+
+  /** @param {{code: string, message: string}} end */
+  #closed({ code, message }) {
+    this.#hangUp();
+    const why = failure(code, message);
+    if (!this.#inRoom && code !== "left") {
+      this.#ui.join.busy(false);
+      this.#ui.join.failure(why);
+      this.#ui.show("join");
+      return;
+    }
+    this.#inRoom = false;
+    this.#end(why);
+  }
+
+  /** @param {Failure} why */
+  #end(why) {
+    this.#mic.close();
+    this.#ui.end(why);
+  }
+
+  #hangUp() {
+    this.#cancelled++;
+    this.#signal = null;
+    this.#call?.close();
+    this.#call = null;
+    this.#ui.sound.detach();
+    this.#people.clear();
+    this.#ui.room.clear();
+    this.#ui.panels.clear();
+    this.#serverStats = null;
+    this.#callFailure = null;
+    this.#wasBroken = false;
+    clearTimeout(this.#slowTimer);
+    this.#slow = false;
+    this.#ui.room.banner(null);
+  }
+
+  // --- signaling ---
+
+  /** @param {Message} message */
+  #joined(message) {
+    this.#me = message.participant;
+    this.#mayPublish = message.canPublish !== false;
+    if (!this.#mayPublish) this.#listener = true;
+    this.#people = new Map((message.participants || []).map((/** @type {any} */ person) => [person.id, person]));
+    if (!this.#inRoom) this.#enter();
+    this.#ui.room.roster([...this.#people.values()], this.#me);
+    if (message.resumed && this.#call) this.#call.signalUp();
+    else this.#newCall(message);
+    this.#sendMute();
+    this.#drawMute();
+    this.#drawBanner();
+  }
+
+  #enter() {
+    this.#inRoom = true;
+    const address = new URL(roomLink(location, this.#room));
+    if (location.pathname !== address.pathname) history.pushState(null, "", address.pathname);
+    this.#link = { ...this.#link, room: this.#room, autojoin: false };
+    this.#ui.title(`${this.#room} · Parley`);
+    this.#ui.room.enter(this.#room);
+    this.#ui.show("room");
+    this.#listDevices();
+  }
+
+  /** @param {Message} joined */
+  #newCall(joined) {
+    this.#call?.close();
+    this.#callFailure = null;
+    this.#serverStats = null;
+    this.#statsReader = new StatsReader();
+    const call = new Call({
+      send: (message) => Boolean(this.#signal?.send(message)),
+      onState: (state, reason) => { if (this.#call === call) this.#callState(state, reason); },
+      onTrack: (track) => this.#ui.sound.attach(track),
+    });
+    this.#call = call;
+    clearTimeout(this.#slowTimer);
+    this.#slow = false;
+    this.#slowTimer = setTimeout(() => {
+      this.#slow = true;
+      this.#drawBanner();
+    }, 3000);
+    call.start({
+      iceServers: joined.iceServers || [],
+      iceTransportPolicy: this.#link.relay || joined.iceTransportPolicy === "relay" ? "relay" : "all",
+      track: this.#mayPublish ? this.#mic.track : null,
+      publish: this.#mayPublish,
+      subscribe: joined.canSubscribe !== false,
+    });
+  }
+
+  /** @param {Message} message */
+  #message(message) {
+    if (this.#call?.handle(message)) return;
+    switch (message.type) {
+      case "participant":
+        this.#participant(message);
+        break;
+      case "levels":
+        this.#ui.room.levels(message.levels || []);
+        break;
+      case "mute":
+        this.#muted(Boolean(message.muted), String(message.by || ""));
+        break;
+      case "quality":
+        this.#ui.room.qualities(message.qualities || []);
+        break;
+      case "stats":
+        this.#serverStats = message;
+        this.#refreshStats();
+        break;
+      case "chat":
+        this.#ui.panels.chat({ name: String(message.name || "Guest"), text: String(message.text), at: new Date(message.at || Date.now()), own: message.from === this.#me });
+        break;
+      case "error":
+        this.#ui.announce(failure(message.code, message.message).title);
+        break;
+    }
+  }
+
+  /** @param {Message} message */
+  #participant({ event, participant, reason }) {
+    const known = this.#people.get(participant.id);
+    if (event === "left") {
+      this.#people.delete(participant.id);
+      this.#ui.room.remove(participant.id);
+      if (known) this.#ui.announce(`${known.name} ${reason === "timeout" ? "lost the connection" : "left"}`);
+      return;
+    }
+    const person = { ...known, ...participant };
+    this.#people.set(participant.id, person);
+    this.#ui.room.put(person);
+    if (!known) this.#ui.announce(`${person.name} joined`);
+    else if (known.muted !== person.muted && person.id !== this.#me) this.#ui.announce(`${person.name} ${person.muted ? "muted" : "unmuted"}`);
+  }
+
+  /**
+   * @param {string} state
+   * @param {{reason: string, attempt: number}} detail
+   */
+  #signalState(state, { reason, attempt }) {
+    this.#socketState = state;
+    this.#socketReason = reason;
+    this.#socketAttempt = attempt;
+    if (state === "waiting") {
+      this.#call?.signalDown();
+      if (!this.#inRoom && attempt >= 2) this.#ui.join.failure(failure(reason === "draining" ? "draining" : "unreachable"));
+    }
+    this.#drawBanner();
+  }
+
+  // --- call ---
+
+  /**
+   * @param {string} state
+   * @param {string} reason
+   */
+  #callState(state, reason) {
+    this.#callFailure = state === "failed" ? { code: reason } : null;
+    if (state === "connected") {
+      clearTimeout(this.#slowTimer);
+      this.#slow = false;
+    }
+    this.#drawBanner();
+  }
+
+  #drawBanner() {
+    if (!this.#inRoom) return;
+    const banner = this.#bannerNow();
+    clearTimeout(this.#goodTimer);
+    if (banner) {
+      this.#wasBroken = true;
+      this.#ui.room.banner(banner);
+    } else if (this.#wasBroken) {
+      this.#wasBroken = false;
+      this.#ui.room.banner({ tone: "good", text: "Connected." });
+      this.#goodTimer = setTimeout(() => this.#ui.room.banner(null), 2500);
+    } else this.#ui.room.banner(null);
+  }
+
+  /** @returns {{tone: "busy"|"bad"|"good", text: string, actions?: {label: string, run: () => void}[]} | null} */
+  #bannerNow() {
+    const state = this.#call?.state;
+    const again = { label: "Try again", run: () => this.#signal?.rejoin() };
+    if (this.#callFailure) {
+      const { title, text } = failure(this.#callFailure.code);
+      return { tone: "bad", text: `${title}. ${text}`, actions: [again] };
+    }
+    if (this.#socketState !== "joined") {
+      const heard = state === "connected" ? " The sound goes on." : "";
+      if (navigator.onLine === false) return { tone: "busy", text: "You are offline. Your place is kept for a while." };
+      if (this.#socketReason === "draining") return { tone: "busy", text: "The server is restarting. You will be back in a moment." };
+      if (this.#socketAttempt > 4) return { tone: "busy", text: "The server does not answer. We keep trying." + heard, actions: [{ label: "Try now", run: () => this.#signal?.poke() }] };
+      return { tone: "busy", text: "Reconnecting to the server…" + heard };
+    }
+    if (state === "restarting") return { tone: "busy", text: "The network changed. Bringing the sound back…" };
+    if (state === "connecting" && this.#slow) return { tone: "busy", text: "Connecting the sound. This takes longer than usual…" };
+    return null;
+  }
+
+  async #refreshStats() {
+    if (this.#ui.panels.open !== "stats" || !this.#call) return;
+    const call = this.#call;
+    const client = this.#statsReader.read(await call.stats());
+    if (this.#ui.panels.open !== "stats" || call !== this.#call) return;
+    this.#ui.panels.stats(statRows(client, this.#serverStats, { socketRttMs: this.#signal?.rttMs || 0, state: call.state }));
+  }
+
+  // --- microphone, mute, devices ---
+
+  /** @returns {Promise<Failure | null>} */
+  async #openMic() {
+    if (!this.#devices.available) return insecureFailure();
+    if (!this.#inRoom) this.#ui.join.microphone("asking");
+    const failed = await this.#mic.open(this.#prefs);
+    if (!this.#inRoom) this.#ui.join.microphone(failed ? "off" : "live");
+    await this.#listDevices();
+    return failed;
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  #micChanged(track) {
+    this.#meter?.close();
+    this.#meter = null;
+    const context = track && audioContext();
+    if (track && context) {
+      try {
+        this.#meter = new LevelMeter(context, track);
+      } catch {
+        // a meter is a nicety; Firefox refuses tracks of another sample rate than the context's
+      }
+      resumeAudio();
+    }
+    if (this.#inRoom && this.#mayPublish) {
+      this.#listener = !track;
+      this.#call?.setTrack(track).catch(() => {});
+      this.#drawMute();
+    } else if (!track && !this.#inRoom) this.#ui.join.microphone("off");
+  }
+
+  /** Unplugged, or the permission was taken back: take the next one, else listen. */
+  async #micLost() {
+    const failed = await this.#openMic();
+    this.#lostMic = Boolean(failed);
+    if (failed) {
+      this.#notice(`${failed.title}. You are listening only.`);
+      if (!this.#inRoom) this.#ui.join.failure(failed);
+    } else this.#notice(`The microphone was unplugged. Now using ${this.#mic.label || "another one"}.`);
+  }
+
+  /** @param {string} text */
+  #notice(text) {
+    this.#ui.announce(text);
+    if (!this.#inRoom) return;
+    this.#ui.room.banner({ tone: "good", text });
+    clearTimeout(this.#goodTimer);
+    this.#goodTimer = setTimeout(() => this.#drawBanner(), 5000);
+  }
+
+  async #muteKey() {
+    if (this.#listener) {
+      if (!this.#mayPublish) {
+        this.#notice("Your invitation is for listening only.");
+        return;
+      }
+      const failed = await this.#openMic();
+      if (failed) this.#notice(`${failed.title}. ${failed.text}`);
+      return;
+    }
+    this.#talk.toggle();
+    this.#ui.announce(this.#talk.muted ? "You are muted" : "You are no longer muted");
+  }
+
+  /** @param {boolean} muted @param {string} by */
+  #muted(muted, by) {
+    if (by === "self" || by === this.#me || muted === !this.#talk.live) return;
+    this.#talk.set(muted);
+    if (muted) this.#notice(`${this.#people.get(by)?.name || "The server"} muted you. Press M to unmute.`);
+  }
+
+  #sendMute() {
+    this.#signal?.send({ type: "mute", muted: !this.#talk.live });
+  }
+
+  #drawMute() {
+    const me = this.#people.get(this.#me);
+    if (me) {
+      me.muted = !this.#talk.live && !this.#listener;
+      this.#ui.room.put(me);
+    }
+    this.#ui.room.mute({ muted: this.#talk.muted, talking: this.#talk.talking, listener: this.#listener });
+  }
+
+  async #listDevices() {
+    const { input, output } = this.#prefs;
+    this.#ui.devices(await this.#devices.list(), { input, output });
+  }
+
+  /** @param {"input"|"output"} kind @param {string} id */
+  async #chooseDevice(kind, id) {
+    this.#prefs = savePrefs({ [kind]: id });
+    if (kind === "output") {
+      if (!(await this.#ui.sound.choose(id))) this.#notice("That loudspeaker cannot be used. The default one plays.");
+    } else if (this.#mic.track || !this.#inRoom) {
+      const failed = await this.#openMic();
+      if (this.#inRoom) {
+        if (failed) this.#notice(`${failed.title}. ${failed.text}`);
+      } else this.#ui.join.failure(failed);
+    }
+    await this.#listDevices();
+  }
+
+  /** @param {string} key @param {boolean} on */
+  async #chooseProcessing(key, on) {
+    this.#prefs = savePrefs({ [key]: on });
+    if (this.#mic.track) await this.#openMic();
+  }
+
+  /** Something was plugged in or out. A lost microphone announces itself by its track; see #micLost. */
+  async #devicesChanged() {
+    const devices = await this.#devices.list();
+    const { input, output } = this.#prefs;
+    this.#ui.devices(devices, { input, output });
+    const chosenIsBack = input && devices.inputs.some((device) => device.id === input) && this.#mic.track && this.#mic.deviceId !== input;
+    const firstOne = this.#inRoom && this.#lostMic && devices.inputs.length > 0;
+    if (chosenIsBack || firstOne) {
+      const failed = await this.#openMic();
+      this.#lostMic &&= Boolean(failed);
+      if (!failed) this.#notice(`Now using ${this.#mic.label || "the microphone that was plugged in"}.`);
+    }
+    if (output) await this.#ui.sound.choose(devices.outputs.some((device) => device.id === output) ? output : "");
+  }
+
+  // --- the world outside ---
+
+  #watch() {
+    this.#devices.watch(() => this.#devicesChanged());
+    const changed = () => {
+      this.#signal?.poke();
+      this.#call?.networkChanged();
+      this.#drawBanner();
+    };
+    window.addEventListener("online", changed);
+    window.addEventListener("offline", () => this.#drawBanner());
+    const network = /** @type {any} */ (navigator).connection;
+    let type = network?.type;
+    network?.addEventListener?.("change", () => {
+      if (network.type === type) return; // only its bandwidth estimate changed
+      type = network.type;
+      if (navigator.onLine) changed();
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState !== "visible") return;
+      this.#signal?.poke();
+      resumeAudio();
+      this.#ui.sound.play();
+    });
+    window.addEventListener("pagehide", () => this.#signal?.leave());
+    window.addEventListener("popstate", () => {
+      if (this.#signal && this.#inRoom) this.#signal.leave();
+      this.#link = parseLink(location);
+      this.#room = "";
+      this.#showJoin();
+    });
+    const frame = (/** @type {number} */ now) => {
+      const elapsed = Math.min(200, now - this.#meterAt);
+      this.#meterAt = now;
+      const db = this.#meter ? this.#meter.read() : -100;
+      if (this.#inRoom) this.#ui.room.ownLevel(db, elapsed);
+      else this.#ui.join.level(db, elapsed);
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+    setInterval(() => this.#refreshStats(), 1000);
+  }
+
+  #share() {
+    let note = "";
+    if (isLoopback(location.hostname)) {
+      note = "This address works on this computer only. For others, open the page at the address of this computer in your network first.";
+    } else if (roomToken(this.#room, "")) note = "Everybody needs an invitation of their own to come in; yours is not part of this link.";
+    this.#ui.panels.share(roomLink(location, this.#room), note);
+  }
+}
+
+/** @param {string} host */
+function isLoopback(host) {
+  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\./.test(host);
+}
+
+/** @returns {Failure} */
+function insecureFailure() {
+  const meta = (/** @type {string} */ name) => document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") || "";
+  const address = httpsAddress(location, meta("https-port"));
+  const why = failure("insecure");
+  if (!address) return { ...why, text: "Browsers give the microphone to https pages only, and this server has none. You can still join as a listener." };
+  const links = [{ label: "Open " + new URL(address).host, href: address }];
+  if (meta("local-ca") === "1") links.push({ label: "Trust this server first", href: "/ca" });
+  return { ...why, links };
+}
+
+const app = new App();
+Object.defineProperty(window, "parley", {
+  value: Object.freeze({
+    get call() { return app.call; },
+    get signal() { return app.signal; },
+  }),
+});
+app.start();

@@ -1,0 +1,224 @@
+// @ts-check
+// The page during the call: roster, banner, the row of controls.
+
+import { $, el, icon } from "./dom.js";
+import { meterShare, Ballistics } from "./levels.js";
+
+/**
+ * @typedef {object} Person
+ * @property {string} id
+ * @property {string} name
+ * @property {string} kind "browser", "whip" or "whep"
+ * @property {boolean} muted
+ * @property {boolean} speaking
+ * @property {boolean} publishing
+ */
+/** @typedef {{tile: HTMLElement, name: HTMLElement, state: HTMLElement, mark: HTMLElement, bars: HTMLElement, person: Person, score: number, level: number}} Seat */
+
+const SCORES = ["", "bad", "poor", "good", "excellent"];
+
+export class RoomPage {
+  /** @type {Map<string, Seat>} */ #seats = new Map();
+  #me = "";
+  #ballistics = new Ballistics();
+  #startedAt = 0;
+
+  /**
+   * @param {{onShare: () => void, onLeave: () => void}} hooks
+   */
+  constructor(hooks) {
+    $("share-open").addEventListener("click", hooks.onShare);
+    $("alone-share").addEventListener("click", hooks.onShare);
+    $("leave").addEventListener("click", hooks.onLeave);
+    setInterval(() => this.#tick(), 1000);
+  }
+
+  /** @param {string} room */
+  enter(room) {
+    $("room-title").textContent = room;
+    this.#startedAt = performance.now();
+    this.#tick();
+  }
+
+  /**
+   * The whole roster at once: after a join or a resume. Seats that stay keep their place.
+   * @param {Person[]} people
+   * @param {string} me
+   */
+  roster(people, me) {
+    this.#me = me;
+    const ids = new Set(people.map((person) => person.id));
+    for (const id of [...this.#seats.keys()]) if (!ids.has(id)) this.remove(id);
+    for (const person of people) this.put(person);
+    // Oneself first, the others in the order in which they came: a tile never jumps.
+    const mine = this.#seats.get(me);
+    if (mine) $("roster").prepend(mine.tile);
+    this.#count();
+  }
+
+  /** @param {Person} person */
+  put(person) {
+    let seat = this.#seats.get(person.id);
+    if (!seat) {
+      seat = this.#seat(person);
+      this.#seats.set(person.id, seat);
+      $("roster").append(seat.tile);
+    }
+    seat.person = person;
+    this.#draw(seat);
+    this.#count();
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#seats.get(id)?.tile.remove();
+    this.#seats.delete(id);
+    this.#count();
+  }
+
+  clear() {
+    for (const id of [...this.#seats.keys()]) this.remove(id);
+  }
+
+  /** @param {{id: string, level: number, speaking: boolean}[]} levels dBov; who is missing is silent */
+  levels(levels) {
+    const heard = new Map(levels.map((level) => [level.id, level]));
+    for (const [id, seat] of this.#seats) {
+      const level = heard.get(id);
+      const quiet = !level || seat.person.muted;
+      this.#level(seat, quiet ? 0 : meterShare(level.level));
+      const speaking = !quiet && level.speaking;
+      if (seat.person.speaking !== speaking) {
+        seat.person.speaking = speaking;
+        this.#draw(seat);
+      }
+    }
+  }
+
+  /** @param {{id: string, score: number}[]} qualities */
+  qualities(qualities) {
+    for (const { id, score } of qualities) {
+      const seat = this.#seats.get(id);
+      if (!seat || seat.score === score) continue;
+      seat.score = score;
+      this.#draw(seat);
+    }
+  }
+
+  /**
+   * @param {number} db of the own microphone
+   * @param {number} elapsedMs
+   */
+  ownLevel(db, elapsedMs) {
+    const share = this.#ballistics.next(meterShare(db), elapsedMs);
+    $("mute").style.setProperty("--level", share.toFixed(2));
+  }
+
+  /** @param {{muted: boolean, talking: boolean, listener: boolean}} state */
+  mute({ muted, talking, listener }) {
+    const button = $("mute");
+    const live = !listener && (!muted || talking);
+    button.classList.toggle("off", !live);
+    button.classList.toggle("talking", talking);
+    button.classList.toggle("listener", listener);
+    $("mute-icon").setAttribute("href", listener ? "#i-ear" : live ? "#i-mic" : "#i-mic-off");
+    $("mute-label").textContent = listener ? "Use mic" : talking ? "Talking" : muted ? "Unmute" : "Mute";
+    $("talk-hint").textContent = listener ? "You are listening" : talking ? "Release Space to mute again" : muted ? "Hold Space to talk" : "";
+  }
+
+  /**
+   * @param {{tone: "busy"|"bad"|"good", text: string, actions?: {label: string, run: () => void}[]} | null} banner
+   */
+  banner(banner) {
+    const box = $("banner");
+    box.hidden = !banner;
+    $("banner-text").textContent = banner?.text || "";
+    $("banner-actions").replaceChildren();
+    if (!banner) return;
+    box.className = `banner ${banner.tone}`;
+    for (const { label, run } of banner.actions || []) {
+      const button = el("button", { type: "button", class: "button" }, label);
+      button.addEventListener("click", run);
+      $("banner-actions").append(button);
+    }
+  }
+
+  /** @param {Person} person @returns {Seat} */
+  #seat(person) {
+    const avatar = el("span", { class: "avatar", "aria-hidden": "true" }, initials(person.name));
+    avatar.style.setProperty("--hue", String(hue(person.id)));
+    const mark = el("span", { class: "mark", "aria-hidden": "true" });
+    const name = el("span", { class: "name" });
+    const state = el("span", { class: "sr-only" });
+    const bars = el("span", { class: "bars", "aria-hidden": "true" }, el("i"), el("i"), el("i"), el("i"));
+    const tile = el(
+      "li",
+      { class: "tile", "data-participant": person.id },
+      el("span", { class: "ring" }, avatar, mark),
+      el("span", { class: "label" }, name, bars),
+      el("span", { class: "level", "aria-hidden": "true" }, el("span", { class: "meter-bar" })),
+      state,
+    );
+    return { tile, name, state, mark, bars, person, score: 0, level: 0 };
+  }
+
+  /** @param {Seat} seat */
+  #draw(seat) {
+    const { person, tile } = seat;
+    const me = person.id === this.#me;
+    seat.name.replaceChildren(el("span", { class: "name-text" }, person.name), ...(me ? [el("span", { class: "you" }, "you")] : []));
+    tile.querySelector(".avatar")?.replaceChildren(initials(person.name));
+    const listens = !person.publishing;
+    tile.classList.toggle("speaking", person.speaking && !person.muted);
+    tile.classList.toggle("muted", person.muted);
+    tile.classList.toggle("listens", listens);
+    seat.mark.replaceChildren(...(listens ? [icon("ear")] : person.muted ? [icon("mic-off")] : []));
+    seat.mark.hidden = !listens && !person.muted;
+    seat.bars.dataset.score = String(seat.score);
+    seat.bars.hidden = seat.score === 0;
+    const words = [];
+    if (listens) words.push("listening");
+    else if (person.muted) words.push("muted");
+    else if (person.speaking) words.push("speaking");
+    if (person.kind !== "browser" && person.kind) words.push(`joined by ${person.kind.toUpperCase()}`);
+    if (seat.score) words.push(`connection ${SCORES[seat.score] || "unknown"}`);
+    const text = words.join(", ");
+    if (seat.state.textContent !== text) seat.state.textContent = text;
+    tile.title = [person.name, ...words].join(", ");
+  }
+
+  /** @param {Seat} seat @param {number} share */
+  #level(seat, share) {
+    if (Math.abs(share - seat.level) < 0.01) return;
+    seat.level = share;
+    seat.tile.style.setProperty("--level", share.toFixed(2));
+  }
+
+  #count() {
+    const count = this.#seats.size;
+    $("room-count").textContent = count === 1 ? "1 person" : `${count} people`;
+    $("alone").hidden = count !== 1;
+    $("roster").dataset.size = count <= 1 ? "one" : count <= 4 ? "few" : count <= 12 ? "some" : "many";
+  }
+
+  #tick() {
+    const seconds = Math.floor((performance.now() - this.#startedAt) / 1000);
+    const pad = (/** @type {number} */ n) => String(n).padStart(2, "0");
+    const hours = Math.floor(seconds / 3600);
+    $("room-clock").textContent = `${hours ? hours + ":" : ""}${pad(Math.floor(seconds / 60) % 60)}:${pad(seconds % 60)}`;
+  }
+}
+
+/** @param {string} name */
+function initials(name) {
+  const words = name.trim().split(/[\s_.-]+/u).filter(Boolean);
+  const letters = words.length > 1 ? [words[0], words[words.length - 1]] : words;
+  return letters.map((word) => [...word][0]).join("").toUpperCase() || "?";
+}
+
+/** @param {string} id */
+function hue(id) {
+  let hash = 7;
+  for (const letter of id) hash = (hash * 31 + letter.charCodeAt(0)) >>> 0;
+  return hash % 360;
+}
