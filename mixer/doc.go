@@ -1,0 +1,23 @@
+// Package mixer turns the packets of a room's sources into one Opus stream per listener: everybody but oneself.
+//
+// One scheduler owns an absolute grid of 10 ms on the monotonic clock. Rooms are spread over a fixed set of workers and
+// over phases inside the 10 ms; a room belongs to one worker, so a tick touches room, NetEq and encoder state without a
+// lock. A tick: apply what the mailbox holds; pull 10 ms from every source's NetEq; sum once; for each bus subtract what
+// its listeners must not hear, limit; every second tick encode and hand the payload to every listener of the bus.
+//
+// A bus is one distinct mix with its limiter and encoder. Whoever is not heard in the room shares one bus, so a room of
+// any size needs one encode more than it has speakers. When somebody begins to speak, the listeners of the same owner
+// fork off: limiter, half-filled frame and encoder state are copied before the first sample that differs, so their stream goes on
+// unbroken. After a second without a sound of their own they join the shared bus again, at a frame boundary.
+//
+// Silence is free: a bus whose encoder is in DTX and whose mix is silent is not encoded but for a refresh every 400 ms,
+// a room without listeners decodes nothing, and a room in which nothing happens is off its worker's list until a packet
+// or a command comes.
+//
+// What it refuses to know: SDP, UDP, RTP headers, SRTP, who may join. Packets come in by Source.Push, frames go out by
+// Sink.WriteFrame.
+//
+// Concurrency: every method may be called from any goroutine, but Source.Push from one at a time. The tick never waits
+// for a lock: the mailbox is swapped under a mutex that is held for an append, statistics are published with TryLock.
+// No two locks are ever held at once.
+package mixer

@@ -1,0 +1,16 @@
+package mixer
+
+import "errors"
+
+var (
+	// ErrConfig: a Config, RoomConfig, SourceConfig or ListenerConfig makes no sense; the text says which part.
+	ErrConfig = errors.New("mixer: bad configuration")
+	// ErrRunning: Run was called twice.
+	ErrRunning = errors.New("mixer: already running")
+	// ErrStopped: the mixer has been stopped.
+	ErrStopped = errors.New("mixer: stopped")
+	// ErrRoomClosed: the room has been closed.
+	ErrRoomClosed = errors.New("mixer: room closed")
+	// ErrRoomPanicked: the room was closed because its tick panicked; see Room.Err.
+	ErrRoomPanicked = errors.New("mixer: room panicked")
+)

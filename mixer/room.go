@@ -1,0 +1,337 @@
+package mixer
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// RoomConfig describes a room.
+type RoomConfig struct {
+	Speakers int            // how many sources are heard at a time, the loudest; 0: all
+	Channels int            // of the mix: 1 (also for 0) or 2
+	Encoder  *EncoderConfig // nil: as in Config
+}
+
+// Room mixes its sources for its listeners.
+type Room struct {
+	id       string
+	mixer    *Mixer
+	worker   *worker
+	phase    int
+	parity   int64
+	speakers int
+	channels int
+	encoding EncoderConfig
+	epoch    uint32 // of the RTP clock
+
+	mu      sync.Mutex // guards the next three
+	pending []command
+	members []*Source
+	err     error
+
+	mail   atomic.Bool // pending is not empty
+	parked atomic.Bool // not on the worker's list
+	closed atomic.Bool
+	done   chan struct{}
+	next   *Room // in the worker's list of rooms to be woken
+
+	// The worker's own.
+	mailbox    []command // the other half of pending
+	sources    []*Source
+	owners     map[string]*owner
+	hearing    []*owner // those with listeners
+	listeners  int
+	buses      []*bus
+	full       *bus // the bus that leaves nobody out, if there is one
+	spare      []*bus
+	waiting    []*Listener // those whose bus could not be made
+	started    bool
+	pulled     int64 // last tick to which the sources were moved on
+	half       int   // half of the frame to be filled next
+	frameStart int64 // tick at which the frame began
+	eventful   int64 // last tick in which something came or was heard
+	sum        []float64
+	whole      []float32 // the whole mix
+	minus      []float32 // the mix without somebody
+	rest       []float64 // the same, on the way
+}
+
+// owner ties the sources and listeners of one participant together.
+type owner struct {
+	name       string
+	sources    []*Source
+	listeners  []*Listener
+	bus        *bus  // of all its listeners
+	active     bool  // heard in this tick
+	lastActive int64 // last tick in which it was heard
+}
+
+type command struct {
+	kind     commandKind
+	source   *Source
+	listener *Listener
+}
+
+type commandKind uint8
+
+const (
+	addSource commandKind = iota
+	dropSource
+	addListener
+	dropListener
+)
+
+// never is a tick before any other.
+const never = math.MinInt64 / 2
+
+func newRoom(m *Mixer, id string, cfg RoomConfig) (*Room, error) {
+	encoding := m.encoding
+	if cfg.Encoder != nil {
+		encoding = *cfg.Encoder
+	}
+	if err := encoding.check(); err != nil {
+		return nil, err
+	}
+	channels := max(1, cfg.Channels)
+	if cfg.Channels < 0 || channels > 2 {
+		return nil, fmt.Errorf("%w: room with %d channels", ErrConfig, cfg.Channels)
+	}
+	if cfg.Speakers < 0 {
+		return nil, fmt.Errorf("%w: %d speakers", ErrConfig, cfg.Speakers)
+	}
+	encoding.Channels = channels
+	r := &Room{
+		id: id, mixer: m, speakers: cfg.Speakers, channels: channels, encoding: encoding, epoch: rand.Uint32(),
+		done: make(chan struct{}), owners: map[string]*owner{},
+		sum: make([]float64, frameSamples*channels), whole: make([]float32, frameSamples*channels),
+		minus: make([]float32, frameSamples*channels), rest: make([]float64, frameSamples*channels),
+	}
+	r.parked.Store(true)
+	return r, nil
+}
+
+// ID returns the name given at creation.
+func (r *Room) ID() string { return r.id }
+
+// Done is closed when the room is closed, by Close or by a panic in its tick.
+func (r *Room) Done() <-chan struct{} { return r.done }
+
+// Err says why the room is closed: ErrRoomClosed or ErrRoomPanicked; nil while it is open.
+func (r *Room) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// AddSource adds a source; it is heard from the next tick on that has sound of it.
+func (r *Room) AddSource(cfg SourceConfig) (*Source, error) {
+	s, err := newSource(r, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("room %q: %w", r.id, err)
+	}
+	if err := r.post(command{kind: addSource, source: s}); err != nil {
+		return nil, err
+	}
+	r.mixer.sources.Add(1)
+	return s, nil
+}
+
+// AddListener adds a listener. Its sink gets its first frame within 30 ms, silent or not.
+func (r *Room) AddListener(cfg ListenerConfig) (*Listener, error) {
+	if cfg.Sink == nil {
+		return nil, fmt.Errorf("room %q: %w: listener without sink", r.id, ErrConfig)
+	}
+	l := &Listener{room: r, config: cfg, gap: true}
+	if err := r.post(command{kind: addListener, listener: l}); err != nil {
+		return nil, err
+	}
+	r.mixer.listeners.Add(1)
+	return l, nil
+}
+
+// Levels appends the level of every source to dst[:0] and returns it. Any goroutine may call it.
+func (r *Room) Levels(dst []Level) []Level {
+	dst = dst[:0]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.members {
+		l := Level{Owner: s.config.Owner}
+		l.LevelDBov, l.Speaking = s.meter.read()
+		dst = append(dst, l)
+	}
+	return dst
+}
+
+// Close ends the room. It does not wait: when it returns, one last WriteFrame per listener may be under way or about to
+// begin. It may be called again.
+func (r *Room) Close() { r.end(ErrRoomClosed) }
+
+func (r *Room) end(reason error) {
+	r.mu.Lock()
+	if r.closed.Load() {
+		r.mu.Unlock()
+		return
+	}
+	r.err = reason
+	r.closed.Store(true)
+	r.members = nil
+	r.mu.Unlock()
+	close(r.done)
+	r.mixer.forget(r)
+	r.wake()
+}
+
+// post puts a command into the mailbox and makes sure that somebody looks into it.
+func (r *Room) post(c command) error {
+	r.mu.Lock()
+	if r.closed.Load() {
+		err := r.err
+		r.mu.Unlock()
+		return fmt.Errorf("room %q: %w", r.id, err)
+	}
+	r.pending = append(r.pending, c)
+	r.mail.Store(true)
+	switch c.kind {
+	case addSource:
+		r.members = append(r.members, c.source)
+	case dropSource:
+		if i := slices.Index(r.members, c.source); i >= 0 {
+			r.members = slices.Delete(r.members, i, i+1)
+		}
+	}
+	r.mu.Unlock()
+	r.wake()
+	return nil
+}
+
+func (r *Room) removeSource(s *Source) {
+	r.mixer.sources.Add(-1)
+	_ = r.post(command{kind: dropSource, source: s}) // a closed room has dropped it already
+}
+
+func (r *Room) removeListener(l *Listener) {
+	r.mixer.listeners.Add(-1)
+	_ = r.post(command{kind: dropListener, listener: l})
+}
+
+// wake puts a parked room back on its worker's list.
+func (r *Room) wake() {
+	if r.parked.CompareAndSwap(true, false) {
+		r.worker.admit(r)
+	}
+}
+
+// apply does what the mailbox says.
+func (r *Room) apply(n int64) {
+	r.mu.Lock()
+	r.pending, r.mailbox = r.mailbox[:0], r.pending
+	r.mail.Store(false)
+	r.mu.Unlock()
+	for _, c := range r.mailbox {
+		switch c.kind {
+		case addSource:
+			r.enter(c.source)
+		case dropSource:
+			// Source.closed makes it fade out; the tick removes it then.
+		case addListener:
+			r.listen(c.listener, n)
+		case dropListener:
+			r.unlisten(c.listener)
+		}
+	}
+	clear(r.mailbox)
+}
+
+func (r *Room) owner(name string) *owner {
+	if name == "" {
+		return nil
+	}
+	o := r.owners[name]
+	if o == nil {
+		o = &owner{name: name, lastActive: never}
+		r.owners[name] = o
+	}
+	return o
+}
+
+func (r *Room) disown(o *owner) {
+	if o != nil && len(o.sources) == 0 && len(o.listeners) == 0 {
+		delete(r.owners, o.name)
+	}
+}
+
+func (r *Room) enter(s *Source) {
+	s.owner = r.owner(s.config.Owner)
+	if s.owner != nil {
+		s.owner.sources = append(s.owner.sources, s)
+	}
+	s.since = never
+	s.sequence = len(r.sources)
+	r.sources = append(r.sources, s)
+}
+
+// leave takes out the sources that have faded.
+func (r *Room) leave() {
+	for i := 0; i < len(r.sources); {
+		s := r.sources[i]
+		if !s.closed.Load() || s.applied != 0 {
+			i++
+			continue
+		}
+		r.sources = slices.Delete(r.sources, i, i+1)
+		s.meter.mute()
+		s.publish()
+		if o := s.owner; o != nil {
+			o.sources = slices.DeleteFunc(o.sources, func(x *Source) bool { return x == s })
+			r.disown(o)
+		}
+	}
+}
+
+func (r *Room) listen(l *Listener, n int64) {
+	if l.closed.Load() {
+		return // its drop follows
+	}
+	l.owner = r.owner(l.config.Owner)
+	l.joined = true
+	r.listeners++
+	if o := l.owner; o != nil {
+		o.listeners = append(o.listeners, l)
+		if len(o.listeners) == 1 {
+			r.hearing = append(r.hearing, o)
+		}
+	}
+	r.place(l, n)
+}
+
+func (r *Room) unlisten(l *Listener) {
+	if !l.joined {
+		return
+	}
+	l.joined = false
+	r.listeners--
+	r.waiting = slices.DeleteFunc(r.waiting, func(x *Listener) bool { return x == l })
+	for _, b := range r.buses {
+		if slices.Contains(b.listeners, l) {
+			b.remove(l)
+			if len(b.listeners) == 0 {
+				r.release(b)
+			}
+			break
+		}
+	}
+	o := l.owner
+	if o == nil {
+		return
+	}
+	o.listeners = slices.DeleteFunc(o.listeners, func(x *Listener) bool { return x == l })
+	if len(o.listeners) == 0 {
+		o.bus = nil
+		r.hearing = slices.DeleteFunc(r.hearing, func(x *owner) bool { return x == o })
+		r.disown(o)
+	}
+}

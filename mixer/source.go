@@ -1,0 +1,327 @@
+package mixer
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parley/neteq"
+)
+
+const (
+	// silentPeak is the highest sample of a frame that counts as silence: -80 dBFS, three steps of 16 bits.
+	silentPeak = 1e-4
+	// maxGain bounds Source.SetGain: +18 dB.
+	maxGain = 8
+	// resyncTicks is how many missed ticks NetEq is made to skip one by one; after more it starts anew.
+	resyncTicks = 200
+	// publishEvery is how often, in ticks, statistics are copied for readers.
+	publishEvery = 10
+)
+
+// jitterBuffer is what a source needs of neteq.NetEq.
+type jitterBuffer interface {
+	Insert(p *neteq.Packet, arrival time.Duration) error
+	Get(frame []float32, now time.Duration) neteq.Result
+	Skip(now time.Duration)
+	DeclareGap()
+	Flush()
+	Stats() neteq.Stats
+}
+
+// SourceConfig describes a source to be added to a room.
+type SourceConfig struct {
+	// Owner names who is heard: listeners with the same owner do not hear this source.
+	Owner string
+	// Formats says what each payload type means. Opus, G.722, PCMU, PCMA get a decoder; red, CN and telephone-event
+	// are NetEq's own business.
+	Formats map[uint8]neteq.Format
+	// Channels decoded: 1 (also for 0) or 2.
+	Channels int
+}
+
+// Source is one stream of packets that a room mixes.
+type Source struct {
+	room     *Room
+	config   SourceConfig
+	channels int
+	inbox    *inbox
+
+	muted  atomic.Bool
+	gain   atomic.Uint32 // bits of a float32
+	closed atomic.Bool
+	meter  meter
+
+	statsMu sync.Mutex
+	stats   neteq.Stats
+
+	insertErrors, badFrames atomic.Uint64
+
+	// The worker's own.
+	owner    *owner
+	buffer   jitterBuffer
+	frame    []float32 // what NetEq yields, in its channels
+	x        []float32 // what the room mixes, in the room's channels, after ramp and gain
+	applied  float32   // gain at the end of the last tick
+	heard    bool      // there was sound in this tick, chosen or not
+	active   bool      // x is to be mixed
+	chosen   bool      // one of the room's speakers; always, in a room without a limit
+	since    int64     // tick at which chosen last changed
+	quiet    bool      // NetEq yields nothing and has nothing
+	gap      bool      // NetEq was told that the sender stopped
+	claimed  int       // loudest level claimed by packets since the last look, dBov; 1: none
+	sequence int       // spreads publishing over ticks
+}
+
+// SourceStats is a snapshot of one source.
+type SourceStats struct {
+	NetEq        neteq.Stats // at most 100 ms old
+	InboxFull    uint64      // packets turned away because the room did not fetch them
+	RateLimited  uint64      // packets turned away because there were more than 500 a second, or they were over-long
+	InsertErrors uint64      // packets NetEq refused
+	BadFrames    uint64      // frames that were not finite numbers, replaced by silence
+	LevelDBov    int         // see Level
+	Speaking     bool
+	Muted        bool
+}
+
+// newSource makes a source that is not yet in the room.
+func newSource(r *Room, cfg SourceConfig) (*Source, error) {
+	channels := cfg.Channels
+	if channels == 0 {
+		channels = 1
+	}
+	if channels != 1 && channels != 2 {
+		return nil, fmt.Errorf("%w: source with %d channels", ErrConfig, cfg.Channels)
+	}
+	if len(cfg.Formats) == 0 {
+		return nil, fmt.Errorf("%w: source without formats", ErrConfig)
+	}
+	buffer, err := r.mixer.newBuffer(cfg.Formats, channels)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{
+		room: r, config: cfg, channels: channels, inbox: newInbox(), buffer: buffer, claimed: 1,
+		frame: make([]float32, frameSamples*channels),
+	}
+	s.x = s.frame
+	if channels != r.channels {
+		s.x = make([]float32, frameSamples*r.channels)
+	}
+	s.meter.init()
+	s.gain.Store(math.Float32bits(1))
+	s.stats = buffer.Stats()
+	return s, nil
+}
+
+// newNetEq makes a jitter buffer with a decoder for each format that needs one.
+func newNetEq(formats map[uint8]neteq.Format, channels int,
+	newDecoder func(neteq.Format, int) (neteq.Decoder, error)) (jitterBuffer, error) {
+	n, err := neteq.New(neteq.Config{Channels: channels})
+	if err != nil {
+		return nil, fmt.Errorf("new source: %w", err)
+	}
+	for pt, f := range formats {
+		var decoder func() (neteq.Decoder, error)
+		switch strings.ToLower(f.Name) {
+		case "red", "cn", "telephone-event":
+		default:
+			decoder = func() (neteq.Decoder, error) { return newDecoder(f, channels) }
+		}
+		if err := n.Register(pt, f, decoder); err != nil {
+			return nil, fmt.Errorf("new source: payload type %d: %w", pt, err)
+		}
+	}
+	return n, nil
+}
+
+// Push hands over one packet. It copies, never blocks and never allocates. arrival is when the packet was read from the
+// network, by Mixer.Now. It returns false when the packet was turned away, which is counted. One goroutine at a time.
+func (s *Source) Push(p *neteq.Packet, arrival time.Duration) bool {
+	if s.closed.Load() || !s.inbox.push(p, arrival) {
+		return false
+	}
+	if s.room.parked.Load() {
+		s.room.wake()
+	}
+	return true
+}
+
+// SetMuted makes the source silent, in 10 ms, and back. A muted source is not decoded.
+func (s *Source) SetMuted(muted bool) { s.muted.Store(muted) }
+
+// SetGain sets the source's volume for everybody: 1 is as sent, at most 8 (+18 dB). It is reached in 10 ms.
+func (s *Source) SetGain(gain float32) {
+	if !(gain >= 0) {
+		gain = 0
+	}
+	s.gain.Store(math.Float32bits(min(gain, maxGain)))
+}
+
+// Owner returns the owner given in the configuration.
+func (s *Source) Owner() string { return s.config.Owner }
+
+// Stats returns a snapshot. Any goroutine may call it.
+func (s *Source) Stats() SourceStats {
+	s.statsMu.Lock()
+	st := SourceStats{NetEq: s.stats}
+	s.statsMu.Unlock()
+	st.InboxFull, st.RateLimited = s.inbox.full.Load(), s.inbox.limited.Load()
+	st.InsertErrors, st.BadFrames = s.insertErrors.Load(), s.badFrames.Load()
+	st.LevelDBov, st.Speaking = s.meter.read()
+	st.Muted = s.muted.Load()
+	return st
+}
+
+// Close fades the source out and takes it out of the room. It does not wait, and may be called again.
+func (s *Source) Close() {
+	if s.closed.CompareAndSwap(false, true) {
+		s.room.removeSource(s)
+	}
+}
+
+// wanted returns the gain to reach by the end of the tick.
+func (s *Source) wanted() float32 {
+	if s.muted.Load() || s.closed.Load() {
+		return 0
+	}
+	return math.Float32frombits(s.gain.Load())
+}
+
+// drain moves what has come into NetEq and returns how many packets that were.
+func (s *Source) drain() int {
+	n := 0
+	for {
+		p, arrival := s.inbox.peek()
+		if p == nil {
+			return n
+		}
+		if p.HasAudioLevel && (s.claimed == 1 || -int(p.AudioLevel) > s.claimed) {
+			s.claimed = -int(p.AudioLevel)
+		}
+		if s.buffer.Insert(p, arrival) != nil {
+			s.insertErrors.Add(1)
+		}
+		s.inbox.pop()
+		n++
+	}
+}
+
+// skip moves NetEq on by some ticks without decoding.
+func (s *Source) skip(ticks int64, now time.Duration) {
+	s.active, s.applied = false, 0
+	if ticks > resyncTicks {
+		if s.quiet {
+			ticks = 1 // nothing is buffered and nothing is playing: time means nothing to it
+		} else {
+			s.buffer.Flush()
+			return
+		}
+	}
+	for k := ticks - 1; k >= 0; k-- {
+		s.buffer.Skip(now - time.Duration(k)*tickDuration)
+	}
+}
+
+// pull takes the 10 ms of this tick out of NetEq and measures them. Muted and departed sources are not decoded.
+func (s *Source) pull(now time.Duration) {
+	s.active, s.heard = false, false
+	if s.applied == 0 && s.wanted() == 0 {
+		if !s.gap {
+			s.gap = true
+			s.buffer.DeclareGap()
+		}
+		s.buffer.Skip(now)
+		s.quiet = true
+		s.meter.mute()
+		return
+	}
+	s.gap = false
+	result := s.buffer.Get(s.frame, now)
+	s.quiet = result.Muted || result.Speech == neteq.Silence
+	peak, power := measure(s.frame)
+	if !(power < 1e6) { // not a number, or beyond any
+		s.badFrames.Add(1)
+		peak, power = 0, 0
+	}
+	s.meter.observe(power)
+	s.heard = peak >= silentPeak
+}
+
+// shape makes x of what was pulled, on its way from the gain of the last tick to the one wanted now, and says by active
+// whether there is anything to hear in it.
+func (s *Source) shape() {
+	from, to := s.applied, float32(0)
+	if s.chosen {
+		to = s.wanted()
+	}
+	if !s.heard {
+		if to == 0 {
+			s.applied = 0
+		}
+		return
+	}
+	s.applied = to
+	if from == 0 && to == 0 {
+		return
+	}
+	remix(s.x, s.frame, s.channels, s.room.channels)
+	ramp(s.x, from, to, s.room.channels)
+	s.active = true
+}
+
+// publish copies statistics for readers. It does not wait for one that is just reading.
+func (s *Source) publish() {
+	if s.statsMu.TryLock() {
+		s.stats = s.buffer.Stats()
+		s.statsMu.Unlock()
+	}
+}
+
+// measure returns the highest absolute value and the mean square.
+func measure(x []float32) (peak float32, power float64) {
+	var sum float32
+	for _, v := range x {
+		sum += v * v
+	}
+	return peakOf(x), float64(sum) / float64(len(x))
+}
+
+// remix copies a frame from one channel layout into another: mono to both sides, both sides to their mean.
+func remix(dst, src []float32, from, to int) {
+	switch {
+	case from == to:
+		// dst is src.
+	case to == 2:
+		for i, v := range src {
+			dst[2*i], dst[2*i+1] = v, v
+		}
+	default:
+		for i := range dst {
+			dst[i] = (src[2*i] + src[2*i+1]) / 2
+		}
+	}
+}
+
+// ramp applies a gain that goes from one value to the other in a straight line, and arrives with the last sample.
+func ramp(x []float32, from, to float32, channels int) {
+	if from == to {
+		if to != 1 {
+			for i := range x {
+				x[i] *= to
+			}
+		}
+		return
+	}
+	step := (to - from) / frameSamples
+	for i := range frameSamples {
+		g := from + step*float32(i+1)
+		for c := range channels {
+			x[i*channels+c] *= g
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package mixer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// phases is how many starting points within the 10 ms rooms are spread over: every 2 ms.
+	phases = 5
+	// maxCatchUp is how many missed ticks in a row are made up. What is further behind is skipped as a whole: made up, it
+	// would leave in one burst of packets that come too late anyway.
+	maxCatchUp = 3
+	// lateAfter is when a tick counts as late.
+	lateAfter = 5 * time.Millisecond
+)
+
+// worker runs the ticks of its rooms, one after the other.
+type worker struct {
+	counters
+	mixer *Mixer
+	index int
+	slots [phases]slot // the worker's own
+
+	mu    sync.Mutex
+	woken *Room         // rooms to be put on the list, linked by Room.next
+	wakeC chan struct{} // capacity one
+}
+
+// slot holds the rooms of one phase.
+type slot struct {
+	rooms []*Room
+	tick  int64 // to be run next, when there are rooms
+}
+
+func newWorker(m *Mixer, index int) *worker {
+	w := &worker{mixer: m, index: index, wakeC: make(chan struct{}, 1)}
+	w.lateness.bounds, w.duration.bounds = histogramBounds(), histogramBounds()
+	return w
+}
+
+// due is the time of a tick: the grid is absolute, so nothing that happens moves it.
+func due(tick int64, phase int) time.Duration {
+	return time.Duration(tick)*tickDuration + time.Duration(phase)*(tickDuration/phases)
+}
+
+// firstDue is the first tick of a phase that is not due before now.
+func firstDue(now time.Duration, phase int) int64 {
+	return int64((now - due(0, phase) + tickDuration - 1) / tickDuration)
+}
+
+// admit asks for a room to be put on the list. Any goroutine may call it, once per parking.
+func (w *worker) admit(r *Room) {
+	w.mu.Lock()
+	r.next = w.woken
+	w.woken = r
+	w.mu.Unlock()
+	select {
+	case w.wakeC <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx ends. Mixer.Run waits for it.
+func (w *worker) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		next, any := w.step()
+		if !any {
+			select {
+			case <-ctx.Done():
+			case <-w.wakeC:
+			}
+			continue
+		}
+		wait := next - w.mixer.Now()
+		if wait <= 0 {
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-w.wakeC:
+		}
+	}
+}
+
+// step runs what is due, one tick per phase at most, and returns when the next tick is due; any is false when no room is
+// on the list.
+func (w *worker) step() (next time.Duration, any bool) {
+	for range phases {
+		now := w.mixer.Now()
+		w.enlist(now)
+		phase, at, ok := w.earliest()
+		if !ok {
+			return 0, false
+		}
+		if at > now {
+			return at, true
+		}
+		w.runSlot(phase, now)
+	}
+	_, at, ok := w.earliest()
+	return at, ok
+}
+
+func (w *worker) earliest() (phase int, at time.Duration, ok bool) {
+	for p := range w.slots {
+		s := &w.slots[p]
+		if len(s.rooms) == 0 {
+			continue
+		}
+		if d := due(s.tick, p); !ok || d < at {
+			phase, at, ok = p, d, true
+		}
+	}
+	return phase, at, ok
+}
+
+// enlist puts woken rooms on the list.
+func (w *worker) enlist(now time.Duration) {
+	w.mu.Lock()
+	r := w.woken
+	w.woken = nil
+	w.mu.Unlock()
+	for r != nil {
+		next := r.next
+		r.next = nil
+		s := &w.slots[r.phase]
+		if len(s.rooms) == 0 {
+			s.tick = firstDue(now, r.phase)
+		}
+		s.rooms = append(s.rooms, r)
+		w.active.Add(1)
+		r = next
+	}
+}
+
+// runSlot runs one tick of all rooms of a phase.
+func (w *worker) runSlot(phase int, now time.Duration) {
+	s := &w.slots[phase]
+	behind := int64((now - due(s.tick, phase)) / tickDuration)
+	if behind > maxCatchUp {
+		s.tick += behind
+		w.skipped.Add(uint64(behind) * uint64(len(s.rooms)))
+		behind = 0
+	}
+	n := s.tick
+	s.tick++
+	for i := 0; i < len(s.rooms); {
+		late := now - due(n, phase)
+		w.lateness.observe(late)
+		w.ticks.Add(1)
+		if late > lateAfter {
+			w.late.Add(1)
+		}
+		if behind > 0 {
+			w.caughtUp.Add(1)
+		}
+		if w.tickRoom(s.rooms[i], n, now) {
+			i++
+		} else {
+			last := len(s.rooms) - 1
+			s.rooms[i], s.rooms[last] = s.rooms[last], nil
+			s.rooms = s.rooms[:last]
+			w.active.Add(-1)
+		}
+		end := w.mixer.Now()
+		w.duration.observe(end - now)
+		now = end
+	}
+}
+
+// tickRoom is the boundary at which a panic ends: the room is closed, the others go on.
+func (w *worker) tickRoom(r *Room, n int64, now time.Duration) (keep bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			keep = false
+			w.panics.Add(1)
+			w.mixer.log.Error("room panicked and is closed",
+				zap.String("room", r.id), zap.Int64("tick", n), zap.Any("panic", v), zap.Stack("stack"))
+			r.parked.Store(false) // it is closed: nothing must wake it
+			r.end(fmt.Errorf("%w: %v", ErrRoomPanicked, v))
+			r.teardown()
+		}
+	}()
+	return r.tick(n, now)
+}
