@@ -1,6 +1,9 @@
 package sfu
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Sentinels that a caller may want to tell apart. Errors returned by Node wrap one of these; anything else is internal.
 var (
@@ -17,4 +20,13 @@ var (
 	ErrBadCandidate      = errors.New("bad candidate")
 	ErrGlare             = errors.New("offer collides with one of the server's")
 	ErrNoOffer           = errors.New("no offer is waiting for an answer")
+)
+
+// Limits of an SDP. Each also matches ErrBadSDP.
+var (
+	ErrSDPTooLarge   = fmt.Errorf("%w: larger than 64 KiB", ErrBadSDP)
+	ErrTooManyLines  = fmt.Errorf("%w: more than 1000 lines", ErrBadSDP)
+	ErrTooManyMedia  = fmt.Errorf("%w: more than 16 media sections", ErrBadSDP)
+	ErrTooManyCodecs = fmt.Errorf("%w: more than 64 payload types in a media section", ErrBadSDP)
+	ErrTooManyRIDs   = fmt.Errorf("%w: more than 3 rids in a media section", ErrBadSDP)
 )

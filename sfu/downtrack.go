@@ -1,0 +1,83 @@
+package sfu
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"parley/mixer"
+)
+
+// downTrack is the one stream that a participant hears: a webrtc.TrackLocal for pion, a mixer.Sink for the mixer.
+// Sequence numbers have no gaps, timestamps follow the room clock. WriteFrame does not wait: UDP takes a packet or
+// refuses it, ICE-TCP sits behind the bounded buffer of the mux. It allocates nothing.
+type downTrack struct {
+	payloadType uint8
+	writer      atomic.Pointer[webrtc.TrackLocalWriter]
+	live        atomic.Bool // the path is up; a packet written before would wait inside ICE
+
+	// used by the room's worker only
+	header rtp.Header
+	offset uint32 // between the room clock and our timestamps (RFC 3550, section 5.1: random)
+	gap    bool   // frames were left out: the next starts a talk spurt
+
+	packets, bytes, errors atomic.Uint64
+}
+
+func newDownTrack(payloadType uint8) *downTrack {
+	return &downTrack{
+		payloadType: payloadType,
+		header:      rtp.Header{Version: 2, PayloadType: payloadType, SequenceNumber: uint16(randomUint32())},
+		offset:      randomUint32(),
+		gap:         true,
+	}
+}
+
+// WriteFrame sends one frame. The payload is borrowed until it returns.
+func (d *downTrack) WriteFrame(f mixer.Frame) {
+	w := d.writer.Load()
+	if w == nil || !d.live.Load() {
+		d.gap = true
+		return
+	}
+	d.header.Marker = f.Marker || d.gap
+	d.header.Timestamp = f.Timestamp + d.offset
+	d.gap = false
+	_, err := (*w).WriteRTP(&d.header, f.Payload)
+	d.header.SequenceNumber++ // also after an error: a number is never encrypted twice
+	if err != nil {
+		d.errors.Add(1)
+		return
+	}
+	d.packets.Add(1)
+	d.bytes.Add(uint64(len(f.Payload)))
+}
+
+var errPayloadTypeGone = errors.New("our payload type is not in the negotiated set")
+
+// Bind gives the track its writer once negotiation is done.
+func (d *downTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	for _, c := range ctx.CodecParameters() {
+		if c.PayloadType == webrtc.PayloadType(d.payloadType) {
+			d.header.SSRC = uint32(ctx.SSRC()) // before the writer is seen by the worker
+			w := ctx.WriteStream()
+			d.writer.Store(&w)
+			return c, nil
+		}
+	}
+	return webrtc.RTPCodecParameters{}, errPayloadTypeGone
+}
+
+// Unbind takes the writer away.
+func (d *downTrack) Unbind(webrtc.TrackLocalContext) error {
+	d.writer.Store(nil)
+	return nil
+}
+
+// ID, RID, StreamID and Kind are what pion asks of a track; the SDP that clients see is written elsewhere.
+func (d *downTrack) ID() string                { return "mix" }
+func (d *downTrack) RID() string               { return "" }
+func (d *downTrack) StreamID() string          { return "parley" }
+func (d *downTrack) Kind() webrtc.RTPCodecType { return webrtc.RTPCodecTypeAudio }

@@ -1,0 +1,96 @@
+package sfu
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+)
+
+// downReports is what the client reports about the stream that we send (RFC 3550, section 6.4.1). One goroutine writes.
+type downReports struct {
+	ssrc    uint32
+	at      atomic.Int64  // Unix nanoseconds of the last report, 0 none
+	loss    atomic.Uint32 // fraction lost, in 1/256
+	jitter  atomic.Uint32 // 1/48000 s
+	rtt     atomic.Int64  // nanoseconds, 0 unknown
+	reports atomic.Uint64
+}
+
+// readReports reads the RTCP about our stream until the sender stops.
+func (p *peer) readReports() {
+	var buf [receiveMTU]byte
+	for {
+		n, _, err := p.sender.Read(buf[:])
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			p.node.counters.droppedRTCP.Add(1)
+			continue
+		}
+		now := time.Now()
+		for _, packet := range packets {
+			switch r := packet.(type) {
+			case *rtcp.ReceiverReport:
+				p.rtcp.take(r.Reports, now)
+			case *rtcp.SenderReport:
+				p.rtcp.take(r.Reports, now)
+			}
+		}
+	}
+}
+
+func (d *downReports) take(reports []rtcp.ReceptionReport, now time.Time) {
+	for _, r := range reports {
+		if r.SSRC != d.ssrc {
+			continue
+		}
+		d.at.Store(now.UnixNano())
+		d.loss.Store(uint32(r.FractionLost))
+		d.jitter.Store(r.Jitter)
+		d.reports.Add(1)
+		if rtt, ok := roundTrip(r, now); ok {
+			d.rtt.Store(int64(rtt))
+		}
+	}
+}
+
+// maxRTT is above any path that carries a call; a longer one is a clock that has jumped.
+const maxRTT = 10 * time.Second
+
+// roundTrip is A - LSR - DLSR of RFC 3550, section 6.4.1, in the middle 32 bits of NTP time.
+func roundTrip(r rtcp.ReceptionReport, now time.Time) (time.Duration, bool) {
+	if r.LastSenderReport == 0 {
+		return 0, false
+	}
+	d := int32(ntpMiddle(now) - r.LastSenderReport - r.Delay)
+	rtt := time.Duration(float64(d) / 65536 * float64(time.Second))
+	if rtt < 0 || rtt > maxRTT {
+		return 0, false
+	}
+	return rtt, true
+}
+
+// ntpMiddle is the middle 32 bits of the NTP timestamp: seconds since 1900 in 16.16 fixed point, wrapped.
+func ntpMiddle(t time.Time) uint32 {
+	const ntpOffset = 2208988800 // seconds from 1900 to 1970
+	seconds := uint64(t.Unix()+ntpOffset) & 0xffff
+	fraction := uint64(t.Nanosecond()) << 16 / uint64(time.Second)
+	return uint32(seconds<<16 | fraction)
+}
+
+// drainRTCP reads the RTCP of an incoming stream, so that the interceptors see its sender reports.
+func drainRTCP(r *webrtc.RTPReceiver) {
+	var buf [receiveMTU]byte
+	for {
+		if _, _, err := r.Read(buf[:]); err != nil {
+			return
+		}
+	}
+}
+
+func jitterMs(timestampUnits float64) float64 { return math.Round(timestampUnits/48*100) / 100 }
