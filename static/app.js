@@ -284,7 +284,8 @@ class App {
         this.#ui.panels.chat({ name: String(message.name || "Guest"), text: String(message.text), at: new Date(message.at || Date.now()), own: message.from === this.#me });
         break;
       case "error":
-        this.#ui.announce(failure(message.code, message.message).title);
+        if (message.re === "chat") this.#notice(message.code === "rate_limited" ? "Too many messages at once. The last one was not sent." : "The message could not be sent.");
+        else console.warn("parley: the server refused", message.re, message.code, message.message);
         break;
     }
   }

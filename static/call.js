@@ -131,8 +131,9 @@ export class Call {
         this.#enqueue(() => this.#remoteCandidate(message));
         return true;
       case "error":
+        if (message.re === "candidate") return true; // one of many; if none works, that will show
         if (message.re !== "offer" && message.re !== "answer") return false;
-        this.#fail(String(message.code || "internal"));
+        if (message.code !== "rate_limited") this.#fail(String(message.code || "internal")); // else asked again, see #offer
         return true;
       default:
         return false;
@@ -285,7 +286,8 @@ export class Call {
   /** @param {RTCIceCandidate | null} candidate */
   #localCandidate(candidate) {
     if (!candidate || !candidate.candidate) return; // the server needs no end of candidates to begin
-    const init = candidate.toJSON();
+    const { sdpMid, sdpMLineIndex, usernameFragment } = candidate;
+    const init = { candidate: candidate.candidate, sdpMid, sdpMLineIndex, usernameFragment };
     if (!this.#sendCandidate(init)) this.#unsent.push(init);
   }
 

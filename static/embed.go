@@ -28,7 +28,7 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 	"connect-src 'self'; media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // permissionsPolicy leaves the page the microphone and the choice of loudspeaker.
-const permissionsPolicy = "microphone=(self), speaker-selection=(self), autoplay=(self), clipboard-write=(self), web-share=(self), " +
+const permissionsPolicy = "microphone=(self), speaker-selection=(self), autoplay=(self), clipboard-write=(self), " +
 	"camera=(), display-capture=(), geolocation=(), usb=(), serial=(), payment=()"
 
 // Options is what the pages say about the server.

@@ -44,11 +44,11 @@ export function roomLink(location, room) {
 }
 
 /**
- * The rule of docs/protocol.md: 1-64 letters, digits, "-", "_", ".", not starting with ".".
+ * The rule of docs/protocol.md: 1-64 letters (with their marks), digits, "-", "_", ".", not starting with ".".
  * @param {string} room
  */
 export function validRoom(room) {
-  return /^[\p{L}\p{Nd}_-][\p{L}\p{Nd}_.-]*$/u.test(room) && [...room].length <= 64;
+  return /^[\p{L}\p{Nd}_-][\p{L}\p{M}\p{Nd}_.-]*$/u.test(room) && [...room].length <= 64;
 }
 
 /**

@@ -33,6 +33,7 @@ const PING_EVERY_MS = 5000;
 const PONG_WITHIN_MS = 8000; // silence after a ping that makes the socket dead
 const POKE_PONG_MS = 2500; // the same after a hint that the network changed
 const BACKOFF_MS = [100, 500, 1000, 2000, 4000, 8000]; // last one repeats
+const CLOSE_LOST = 4000; // our close code for a socket given up; 1000 and 1001 would mean that we leave
 const BUSY_BACKOFF_MS = 5000; // least wait after the server turned us away for load or rate
 
 /** Errors the server may end a socket with although trying again is right. */
@@ -269,7 +270,7 @@ export class Signal {
    * @param {string} reason
    */
   #drop(reason) {
-    this.#discard(1000);
+    this.#discard(CLOSE_LOST);
     this.#wait(reason);
   }
 
