@@ -56,7 +56,7 @@ type Media struct {
 	TCPPort    int        `yaml:"tcp_port" help:"Port for ICE over TCP, for networks that block UDP. 0: off."`
 	Interfaces Interfaces `yaml:"interfaces" help:"Which network interfaces, by glob (docker*, en?)."`
 	CIDRs      CIDRs      `yaml:"cidrs" help:"Which addresses, by prefix (10.0.0.0/8)."`
-	NAT1To1    Addrs      `yaml:"nat_1to1" help:"Public addresses that a 1:1 NAT (EC2, a port-forwarding router, a container host) maps to this machine: advertised in place of the local ones. At most one IPv4 and one IPv6."`
+	NAT1To1    Addrs      `yaml:"nat_1to1" help:"Public addresses that a 1:1 NAT (EC2, a port-forwarding router, a container host) maps to this machine: advertised beside the local ones. At most one IPv4 and one IPv6."`
 }
 
 // Interfaces filters network interfaces by name.

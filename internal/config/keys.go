@@ -210,3 +210,19 @@ func formatDuration(d time.Duration) string {
 	}
 	return s
 }
+
+// Section is a group of keys.
+type Section struct{ Name, Help string }
+
+// Sections lists the groups at the top level, in order.
+func Sections() []Section {
+	var out []Section
+	v := reflect.ValueOf(Default()).Elem()
+	for i := range v.NumField() {
+		if isSection(v.Field(i)) {
+			tag := v.Type().Field(i).Tag
+			out = append(out, Section{tag.Get("yaml"), tag.Get("help")})
+		}
+	}
+	return out
+}

@@ -34,7 +34,7 @@ func New(level, format string, w io.Writer) (*zap.Logger, error) {
 		encoder = zapcore.NewJSONEncoder(c)
 	case "console":
 		c := zap.NewDevelopmentEncoderConfig()
-		c.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		c.EncodeTime = zapcore.TimeEncoderOfLayout("2006-01-02 15:04:05.000")
 		c.EncodeLevel = zapcore.LowercaseLevelEncoder
 		c.ConsoleSeparator = "  "
 		c.CallerKey = zapcore.OmitKey

@@ -1,0 +1,166 @@
+package metrics
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parley/mixer"
+	"parley/sfu"
+	"parley/signaling"
+	"parley/turn"
+)
+
+// Sources are the parts' snapshots; nil for a part that does not run.
+type Sources struct {
+	Version   string
+	Mixer     func() mixer.Stats
+	SFU       func() sfu.NodeStats
+	Signaling func() signaling.Stats
+	TURN      func() turn.Stats
+}
+
+// NewRegistry makes a registry with everything there is to know about a node. Reading it asks the sources.
+func NewRegistry(s Sources) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(processMetrics(s.Version)...)
+	if s.Mixer != nil {
+		r.MustRegister(mixerMetrics(s.Mixer))
+	}
+	if s.SFU != nil {
+		r.MustRegister(sfuMetrics(s.SFU))
+	}
+	if s.Signaling != nil {
+		r.MustRegister(signalingMetrics(s.Signaling))
+	}
+	if s.TURN != nil {
+		r.MustRegister(turnMetrics(s.TURN))
+	}
+	return r
+}
+
+func mixerMetrics(snapshot func() mixer.Stats) *group[mixer.Stats] {
+	type s = mixer.Stats
+	g := newGroup("mixer", snapshot)
+	g.gauge("rooms", "Rooms.", func(s s) float64 { return float64(s.Rooms) })
+	g.gauge("active_rooms", "Rooms that have listeners and are mixed.", func(s s) float64 { return float64(s.ActiveRooms) })
+	g.gauge("sources", "Incoming tracks.", func(s s) float64 { return float64(s.Sources) })
+	g.gauge("listeners", "Outgoing streams.", func(s s) float64 { return float64(s.Listeners) })
+	g.gauge("buses", "Distinct mixes, each with an encoder.", func(s s) float64 { return float64(s.Buses) })
+	g.gauge("workers", "Goroutines that mix.", func(s s) float64 { return float64(s.WorkerThreads) })
+	g.gauge("tick_seconds", "Length of a tick.", func(s s) float64 { return s.TickDuration.Seconds() })
+	g.counter("ticks_total", "Room ticks that were run.", func(s s) float64 { return float64(s.Ticks) })
+	g.counter("ticks_late_total", "Room ticks that began more than 5 ms late.", func(s s) float64 { return float64(s.Late) })
+	g.counter("ticks_caught_up_total", "Room ticks that were run after the next was due.", func(s s) float64 { return float64(s.CaughtUp) })
+	g.counter("ticks_skipped_total", "Room ticks that were left out because the node could not keep up.", func(s s) float64 { return float64(s.Skipped) })
+	g.counter("room_panics_total", "Rooms closed because their tick panicked.", func(s s) float64 { return float64(s.Panics) })
+	g.counter("encodes_total", "Frames encoded.", func(s s) float64 { return float64(s.Encodes) })
+	g.counter("silent_frames_total", "Frames of silence that needed no encoding.", func(s s) float64 { return float64(s.SilentFrames) })
+	g.counter("encode_errors_total", "Frames that the encoder refused.", func(s s) float64 { return float64(s.EncodeErrors) })
+	g.counter("frames_total", "Frames handed to listeners.", func(s s) float64 { return float64(s.Frames) })
+	g.counter("bus_forks_total", "Listeners that left a shared mix for one of their own.", func(s s) float64 { return float64(s.Forks) })
+	g.counter("bus_joins_total", "Listeners that came back to a shared mix.", func(s s) float64 { return float64(s.Joins) })
+	g.histogram("tick_lateness_seconds", "How long after its due time a room tick began.", func(s s) durations { return mixerDurations(s.Lateness) })
+	g.histogram("tick_duration_seconds", "How long a room tick took.", func(s s) durations { return mixerDurations(s.Duration) })
+	return g
+}
+
+func mixerDurations(h mixer.Histogram) durations {
+	bounds := make([]float64, len(h.Bounds))
+	for i, b := range h.Bounds {
+		bounds[i] = b.Seconds()
+	}
+	return durations{bounds: bounds, counts: h.Counts, sum: h.Sum.Seconds()}
+}
+
+func sfuMetrics(snapshot func() sfu.NodeStats) *group[sfu.NodeStats] {
+	type s = sfu.NodeStats
+	g := newGroup("sfu", snapshot)
+	g.gauge("rooms", "Rooms.", func(s s) float64 { return float64(s.Rooms) })
+	g.gauge("participants", "Participants.", func(s s) float64 { return float64(s.Participants) })
+	g.gauge("publishing_participants", "Of these, those who send audio.", func(s s) float64 { return float64(s.Publishing) })
+	g.gauge("connected_participants", "Of these, those whose media is up.", func(s s) float64 { return float64(s.Connected) })
+	g.counter("joined_total", "Participants that joined.", func(s s) float64 { return float64(s.Joined) })
+	g.counter("left_total", "Participants that left, for whatever reason.", func(s s) float64 { return float64(s.Left) })
+	g.counter("refused_total", "Joins refused.", func(s s) float64 { return float64(s.Refused) })
+	g.counter("rooms_made_total", "Rooms made.", func(s s) float64 { return float64(s.RoomsMade) })
+	g.counter("rooms_closed_total", "Rooms closed.", func(s s) float64 { return float64(s.RoomsClosed) })
+	g.counter("offers_total", "SDP offers of clients.", func(s s) float64 { return float64(s.Offers) })
+	g.counter("offers_refused_total", "Of these, those that were refused.", func(s s) float64 { return float64(s.OffersRefused) })
+	g.counter("ice_restarts_total", "ICE restarts.", func(s s) float64 { return float64(s.ICERestarts) })
+	g.counter("candidates_ignored_total", "Candidates of clients that are not checked.", func(s s) float64 { return float64(s.CandidatesIgnored) })
+	g.counter("rtp_in_packets_total", "Audio packets received.", func(s s) float64 { return float64(s.RTPIn) })
+	g.counter("rtp_out_packets_total", "Audio packets sent.", func(s s) float64 { return float64(s.RTPOut) })
+	g.counter("rtp_out_bytes_total", "Audio payload sent.", func(s s) float64 { return float64(s.RTPOutBytes) })
+	g.counter("rtp_out_errors_total", "Audio packets that could not be sent.", func(s s) float64 { return float64(s.RTPOutErrors) })
+	g.counter("socket_in_packets_total", "Datagrams received on the media sockets.", func(s s) float64 { return float64(s.SocketPacketsIn) })
+	g.counter("socket_in_bytes_total", "Bytes received on the media sockets.", func(s s) float64 { return float64(s.SocketBytesIn) })
+	g.counter("socket_out_packets_total", "Datagrams sent from the media sockets.", func(s s) float64 { return float64(s.SocketPacketsOut) })
+	g.counter("socket_out_bytes_total", "Bytes sent from the media sockets.", func(s s) float64 { return float64(s.SocketBytesOut) })
+	g.counter("socket_read_errors_total", "Errors of reading from the media sockets.", func(s s) float64 { return float64(s.SocketReadErrors) })
+	g.counter("socket_write_errors_total", "Errors of writing to the media sockets.", func(s s) float64 { return float64(s.SocketWriteErrors) })
+	g.counter("tcp_accepted_total", "Connections for media over TCP.", func(s s) float64 { return float64(s.TCPAccepted) })
+	g.counter("tcp_refused_total", "Of these, those that were refused.", func(s s) float64 { return float64(s.TCPRefused) })
+	g.counters("dropped_packets_total", "Packets received and not used, by reason.", "reason", func(s s) map[string]float64 {
+		return floats(s.Dropped)
+	})
+	g.gauges("port_peers", "Peers on each media port, by its position in media.udp_ports.", "port", func(s s) map[string]float64 {
+		out := make(map[string]float64, len(s.PortLoads))
+		for i, load := range s.PortLoads {
+			out[strconv.Itoa(i)] = float64(load)
+		}
+		return out
+	})
+	g.histogram("join_seconds", "From the join to media in both directions.", func(s s) durations {
+		return durations{bounds: sfu.JoinBuckets[:], counts: s.JoinTimes[:], sum: s.JoinSeconds}
+	})
+	return g
+}
+
+func floats(m map[string]uint64) map[string]float64 {
+	out := make(map[string]float64, len(m))
+	for k, v := range m {
+		out[k] = float64(v)
+	}
+	return out
+}
+
+func signalingMetrics(snapshot func() signaling.Stats) *group[signaling.Stats] {
+	type s = signaling.Stats
+	g := newGroup("signaling", snapshot)
+	g.gauge("sockets", "Open WebSockets.", func(s s) float64 { return float64(s.Sockets) })
+	g.gauge("sessions", "Participants that joined over /ws.", func(s s) float64 { return float64(s.Sessions) })
+	g.gauge("detached_sessions", "Of these, those whose socket is lost and may come back.", func(s s) float64 { return float64(s.Detached) })
+	g.gauge("whip_sessions", "WHIP and WHEP sessions.", func(s s) float64 { return float64(s.WHIPSessions) })
+	g.counter("joins_total", "Joins over /ws.", func(s s) float64 { return float64(s.Joins) })
+	g.counter("joins_refused_total", "Joins over /ws that were refused.", func(s s) float64 { return float64(s.JoinsRefused) })
+	g.counter("resumes_total", "Sessions that a new socket took up again.", func(s s) float64 { return float64(s.Resumes) })
+	g.counter("resumes_failed_total", "Attempts to take up a session that is not there.", func(s s) float64 { return float64(s.ResumesFailed) })
+	g.counter("sessions_expired_total", "Sessions whose socket did not come back in time.", func(s s) float64 { return float64(s.Expired) })
+	g.counter("slow_readers_total", "Sockets closed because their client did not read.", func(s s) float64 { return float64(s.SlowReaders) })
+	g.counter("rate_limited_total", "Sockets closed because their client sent too much.", func(s s) float64 { return float64(s.RateLimited) })
+	g.counter("whip_joins_total", "Joins over WHIP and WHEP.", func(s s) float64 { return float64(s.WHIPJoins) })
+	g.counter("whip_refused_total", "Joins over WHIP and WHEP that were refused.", func(s s) float64 { return float64(s.WHIPRefused) })
+	return g
+}
+
+func turnMetrics(snapshot func() turn.Stats) *group[turn.Stats] {
+	type s = turn.Stats
+	g := newGroup("turn", snapshot)
+	g.gauge("allocations", "Allocations.", func(s s) float64 { return float64(s.Allocations) })
+	g.gauge("connections", "TCP and TLS connections.", func(s s) float64 { return float64(s.Connections) })
+	g.counter("allocations_total", "Allocations made.", func(s s) float64 { return float64(s.AllocationsTotal) })
+	g.counter("connections_total", "TCP and TLS connections accepted.", func(s s) float64 { return float64(s.ConnectionsTotal) })
+	g.counter("binding_answers_total", "STUN Binding requests answered.", func(s s) float64 { return float64(s.BindingAnswers) })
+	g.counter("auth_failures_total", "Requests whose signature did not fit.", func(s s) float64 { return float64(s.AuthFailures) })
+	g.counter("allocations_revoked_total", "Allocations ended because their participant left.", func(s s) float64 { return float64(s.Revoked) })
+	g.counter("allocations_expired_total", "Allocations ended because nobody refreshed them.", func(s s) float64 { return float64(s.Expired) })
+	g.counter("up_packets_total", "Packets relayed from clients.", func(s s) float64 { return float64(s.UpPackets) })
+	g.counter("up_bytes_total", "Payload relayed from clients.", func(s s) float64 { return float64(s.UpBytes) })
+	g.counter("down_packets_total", "Packets relayed to clients.", func(s s) float64 { return float64(s.DownPackets) })
+	g.counter("down_bytes_total", "Payload relayed to clients.", func(s s) float64 { return float64(s.DownBytes) })
+	g.counters("dropped_total", "What was turned away, by reason.", "reason", func(s s) map[string]float64 {
+		return floats(s.Dropped)
+	})
+	return g
+}
