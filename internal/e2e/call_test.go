@@ -158,7 +158,7 @@ func gone(t *testing.T, s *rig.Server, c *call, i int) {
 }
 
 // metricParticipants is the gauge of participants on the node.
-const metricParticipants = "parley_participants"
+const metricParticipants = "sfu_participants"
 
 // await polls until check finds nothing wrong.
 func await(t *testing.T, within time.Duration, what string, check func() error) {

@@ -4,6 +4,7 @@
 //   relayOnly      iceTransportPolicy relay
 //   mediaPort      send all media to this UDP port of the server's address instead (an impairment proxy)
 //   hideCandidates tell the server none of ours, so that it cannot go around the proxy
+//   warm           make the recorder's AudioContext when the page loads, so that its start is not part of what is timed
 //   processing     leave echo cancellation, noise suppression and gain control as the page asked
 'use strict';
 (() => {
@@ -23,6 +24,10 @@
     };
   }
 
+  const newContext = () => new AudioContext({ sampleRate: 48000, latencyHint: 'interactive' });
+  const warm = settings.warm ? newContext() : null;
+  document.addEventListener('click', () => { kit.clickedAt ??= performance.now(); }, { capture: true });
+
   // A recording of one track: chunks of PCM, and those who wait for more of it.
   class Capture {
     constructor(track) {
@@ -32,7 +37,7 @@
       this.dropped = 0;
       this.waiting = [];
       this.firstSound = 0;
-      this.context = new AudioContext({ sampleRate: 48000, latencyHint: 'interactive' });
+      this.context = warm ?? newContext();
       this.source = this.context.createMediaStreamSource(new MediaStream([track]));
       this.node = this.context.createScriptProcessor(settings.captureBlock ?? 2048, 1, 1);
       this.node.onaudioprocess = (e) => this.add(new Float32Array(e.inputBuffer.getChannelData(0)));
@@ -72,7 +77,7 @@
     stop() {
       this.node.onaudioprocess = null;
       this.source.disconnect();
-      this.context.close();
+      if (this.context !== warm) this.context.close();
     }
   }
   kit.Capture = Capture;
