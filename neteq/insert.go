@@ -129,7 +129,12 @@ func (n *NetEq) insertCopies(p *Packet, blocks []redBlock, c *codec, ts uint32, 
 		}
 		n.st.s.REDPacketsReceived++
 		at := ts - b.offset*c.scale
-		if n.passed(at) {
+		if n.beforeStart(at) {
+			n.st.s.RedundancyUnused++
+			continue
+		}
+		n.missed(at, arrival)
+		if n.state == statePlaying && newer32(n.endTS, at) {
 			n.st.s.RedundancyUnused++
 			continue
 		}
@@ -144,9 +149,6 @@ func (n *NetEq) insertCopies(p *Packet, blocks []redBlock, c *codec, ts uint32, 
 		}
 		f := storedFrame{timestamp: at, sequence: p.SequenceNumber - uint16(b.level), payload: c.payloadType,
 			redLevel: b.level, isDTX: c.isDTX(b.payload), samples: samples, arrival: arrival}
-		if !n.hist.contains(at) {
-			n.policy.recovered(n.hist.delay(at, arrival), arrival)
-		}
 		n.store(&f, b.payload)
 	}
 	return nil
@@ -178,13 +180,17 @@ func (n *NetEq) frame(p *Packet, c *codec, ts uint32, payload []byte, arrival ti
 		marker: p.Marker, samples: samples, fecSamples: c.fecSamples(payload), arrival: arrival}, nil
 }
 
-// passed tells whether sound at ts was played, or there is nothing to play it with.
-func (n *NetEq) passed(ts uint32) bool {
-	if n.state == stateWaiting {
-		// Redundancy about the time before the first packet would only delay the start.
-		return !n.haveNewest || newer32(n.firstTS, ts)
+// beforeStart tells whether sound at ts precedes the first packet of the stream; redundancy about it would only delay the
+// start.
+func (n *NetEq) beforeStart(ts uint32) bool {
+	return !n.haveNewest || newer32(n.firstTS, ts)
+}
+
+// missed reports redundancy about a packet that did not come: what delay would have made it useful.
+func (n *NetEq) missed(ts uint32, when time.Duration) {
+	if n.hist.count > 0 && !n.hist.contains(ts) {
+		n.policy.recovered(n.hist.delay(ts, when), when)
 	}
-	return newer32(n.endTS, ts)
 }
 
 // admit keeps timelines apart: a timestamp that cannot belong to the stream is refused, and a second one that fits the first
@@ -236,11 +242,11 @@ func (n *NetEq) arrived(f *storedFrame) {
 		n.cons.setPacketLength(samplesToTime(int64(f.samples)))
 	}
 	if f.fecSamples > 0 {
-		if at := f.timestamp - uint32(f.fecSamples); n.hist.count > 0 && !n.hist.contains(at) && !n.passed(at) {
-			if !adaptive {
+		if at := f.timestamp - uint32(f.fecSamples); !n.beforeStart(at) {
+			if adaptive {
+				n.missed(at, when)
+			} else if n.hist.count > 0 && !n.hist.contains(at) {
 				n.report(at, f.fecSamples, when)
-			} else {
-				n.policy.recovered(n.hist.delay(at, when), when)
 			}
 		}
 	}

@@ -190,15 +190,13 @@ func (n *NetEq) playFEC(h *storedFrame, fec int) bool {
 	h.fecSamples = -fec // used
 	k := n.split(fec)
 	n.st.s.FECPacketsUsed++
-	concealed := n.gen
 	if n.expanded {
 		n.reserveMerge(k)
 		n.st.correct(merge(n.sync, n.exp, n.background(), &n.dec, &n.alg, k))
 	} else {
 		n.sync.append(&n.dec, k)
 	}
-	_ = concealed
-	n.emitted(h, 0)
+	n.emitted(h, k)
 	n.st.endRun(false)
 	n.exp.reset()
 	n.expanded, n.plc = false, false
