@@ -76,14 +76,14 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 var errResponded = errors.New("responded")
 
 // serve runs the socket until it is closed. It waits for all that it starts.
-func (c *conn) serve(ctx context.Context, handle func(ctx context.Context, c *conn)) {
+func (c *conn) serve(ctx context.Context, handle func(ctx context.Context)) {
 	ctx, c.cancel = context.WithCancel(ctx)
 	defer c.cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { c.write(ctx) }) // waited for below
 	wg.Go(func() { c.ping(ctx) })
 	wg.Go(func() { c.close(ctx) })
-	handle(ctx, c)
+	handle(ctx)
 	c.cancel()
 	wg.Wait()
 }
@@ -147,6 +147,7 @@ func (c *conn) write(ctx context.Context) {
 			c.abort(websocket.StatusGoingAway, "")
 			return
 		}
+		c.out.sent()
 	}
 }
 
@@ -207,7 +208,7 @@ func (c *conn) read(ctx context.Context) ([]byte, error) {
 			return nil, c.giveUp(refuse(CodeRateLimited, "the message comes in too many fragments"))
 		}
 		if len(buf) == cap(buf) {
-			buf = append(make([]byte, 0, 4*cap(buf)), buf...)
+			buf = append(make([]byte, 0, min(4*cap(buf), MaxMessageBytes+512)), buf...) // the reader's limit ends it
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

@@ -26,6 +26,7 @@ type outbox struct {
 	mu     sync.Mutex
 	queue  []outgoing
 	bytes  int
+	flight *outgoing     // being written
 	wake   chan struct{} // capacity 1: something is in the queue, or finished
 	full   bool          // overflowed; nothing goes in any more
 	ending bool          // nothing goes in any more; code and reason are sent when the queue is empty
@@ -79,7 +80,7 @@ func (o *outbox) notify() {
 	}
 }
 
-// next takes the oldest message. With none left, done says whether finish was called.
+// next takes the oldest message; sent says that it has been written. With none left, done says whether finish was called.
 func (o *outbox) next() (m outgoing, ok, done bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -93,19 +94,30 @@ func (o *outbox) next() (m outgoing, ok, done bool) {
 	if len(o.queue) == 0 {
 		o.queue = nil // let a burst's memory go
 	}
+	o.flight = &m
 	return m, true, false
 }
 
-// unsent empties the outbox of a socket that is gone and returns what a new socket still needs.
+func (o *outbox) sent() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flight = nil
+}
+
+// unsent empties the outbox of a socket that is gone and returns what a new socket still needs. What was being written
+// counts as not sent: a message twice is better than none.
 func (o *outbox) unsent() []outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var kept []outgoing
+	if o.flight != nil && o.flight.importance == keepIt {
+		kept = append(kept, *o.flight)
+	}
 	for _, m := range o.queue {
 		if m.importance == keepIt {
 			kept = append(kept, m)
 		}
 	}
-	o.queue, o.bytes, o.full = nil, 0, true
+	o.queue, o.bytes, o.flight, o.full = nil, 0, nil, true
 	return kept
 }

@@ -255,7 +255,9 @@ func (s *session) detach(c *conn) bool {
 	if mine {
 		s.conn = nil
 		s.detachedAt = time.Now()
-		s.collect(c)
+		if !s.ended {
+			s.collect(c)
+		}
 	}
 	s.mu.Unlock()
 	if mine {

@@ -26,7 +26,11 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.shut(c)
-	c.serve(s.stop, s.converse)
+	var ss *session
+	c.serve(s.stop, func(ctx context.Context) { ss = s.converse(ctx, c) })
+	if ss != nil {
+		ss.detach(c) // only now is it known what was not sent
+	}
 	switch c.reason {
 	case "slow_reader":
 		s.counters.slowReaders.Add(1)
@@ -35,8 +39,8 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// converse is one socket's life: join, talk, and the end.
-func (s *Server) converse(ctx context.Context, c *conn) {
+// converse is one socket's life: join, talk, and the end. It returns the session, nil if it came to none.
+func (s *Server) converse(ctx context.Context, c *conn) *session {
 	ss := s.welcome(ctx, c)
 	if ss != nil {
 		c.login()
@@ -44,11 +48,11 @@ func (s *Server) converse(ctx context.Context, c *conn) {
 		if ss.talk(ctx, c) && ss.current(c) {
 			ss.leave(sfu.ReasonLeft)
 		}
-		ss.detach(c)
 	}
 	if c.leaving() {
 		c.drain(ctx)
 	}
+	return ss
 }
 
 // welcome reads messages until one gives the client its seat; nil when that did not happen, and the socket is closed
