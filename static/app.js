@@ -17,6 +17,8 @@ import { UI } from "./ui.js";
 /** @typedef {import("./failures.js").Failure} Failure */
 /** @typedef {{type: string, [key: string]: any}} Message */
 
+const QUIET_LOSS_MS = 700; // a socket that is back by then was never missed
+
 class App {
   #link = parseLink(location);
   #prefs = loadPrefs();
@@ -40,8 +42,9 @@ class App {
   #socketState = "idle";
   #socketReason = "";
   #socketAttempt = 0;
+  #socketLostAt = -Infinity;
   #wasBroken = false;
-  /** @type {any} */ #goodTimer = null;
+  /** @type {any} */ #goodTimer = null; // while good news is shown
   /** @type {any} */ #slowTimer = null;
   #slow = false;
   #meterAt = 0;
@@ -91,7 +94,10 @@ class App {
       this.#end(failure("browser_old"));
       return;
     }
-    if (!this.#devices.available) this.#ui.join.failure(insecureFailure());
+    if (!this.#devices.available) {
+      this.#ui.join.failure(insecureFailure());
+      this.#ui.join.listenOnly();
+    }
     if (this.#link.autojoin && room) {
       // A link may bring people into a room; only they themselves may open their microphone to it.
       const muted = !navigator.webdriver && !isLoopback(location.hostname);
@@ -200,6 +206,8 @@ class App {
     this.#serverStats = null;
     this.#callFailure = null;
     this.#wasBroken = false;
+    clearTimeout(this.#goodTimer);
+    this.#goodTimer = null;
     clearTimeout(this.#slowTimer);
     this.#slow = false;
     this.#ui.room.banner(null);
@@ -311,6 +319,10 @@ class App {
    * @param {{reason: string, attempt: number}} detail
    */
   #signalState(state, { reason, attempt }) {
+    if (this.#socketState === "joined" && state === "waiting") {
+      this.#socketLostAt = performance.now();
+      setTimeout(() => this.#drawBanner(), QUIET_LOSS_MS + 20);
+    }
     this.#socketState = state;
     this.#socketReason = reason;
     this.#socketAttempt = attempt;
@@ -339,26 +351,37 @@ class App {
   #drawBanner() {
     if (!this.#inRoom) return;
     const banner = this.#bannerNow();
-    clearTimeout(this.#goodTimer);
     if (banner) {
+      clearTimeout(this.#goodTimer);
+      this.#goodTimer = null;
       this.#wasBroken = true;
       this.#ui.room.banner(banner);
     } else if (this.#wasBroken) {
       this.#wasBroken = false;
-      this.#ui.room.banner({ tone: "good", text: "Connected." });
-      this.#goodTimer = setTimeout(() => this.#ui.room.banner(null), 2500);
-    } else this.#ui.room.banner(null);
+      this.#goodNews("Connected.", 2500);
+    } else if (!this.#goodTimer) this.#ui.room.banner(null);
   }
 
-  /** @returns {{tone: "busy"|"bad"|"good", text: string, actions?: {label: string, run: () => void}[]} | null} */
+  /** @param {string} text @param {number} ms */
+  #goodNews(text, ms) {
+    clearTimeout(this.#goodTimer);
+    this.#ui.room.banner({ tone: "good", text });
+    this.#goodTimer = setTimeout(() => {
+      this.#goodTimer = null;
+      this.#drawBanner();
+    }, ms);
+  }
+
+  /** @returns {{tone: "busy"|"bad"|"good", title?: string, text: string, actions?: {label: string, run: () => void}[]} | null} */
   #bannerNow() {
     const state = this.#call?.state;
     const again = { label: "Try again", run: () => this.#signal?.rejoin() };
     if (this.#callFailure) {
       const { title, text } = failure(this.#callFailure.code);
-      return { tone: "bad", text: `${title}. ${text}`, actions: [again] };
+      return { tone: "bad", title: title + ".", text, actions: [again] };
     }
     if (this.#socketState !== "joined") {
+      if (performance.now() - this.#socketLostAt < QUIET_LOSS_MS) return null;
       const heard = state === "connected" ? " The sound goes on." : "";
       if (navigator.onLine === false) return { tone: "busy", text: "You are offline. Your place is kept for a while." };
       if (this.#socketReason === "draining") return { tone: "busy", text: "The server is restarting. You will be back in a moment." };
@@ -423,10 +446,7 @@ class App {
   /** @param {string} text */
   #notice(text) {
     this.#ui.announce(text);
-    if (!this.#inRoom) return;
-    this.#ui.room.banner({ tone: "good", text });
-    clearTimeout(this.#goodTimer);
-    this.#goodTimer = setTimeout(() => this.#drawBanner(), 5000);
+    if (this.#inRoom) this.#goodNews(text, 5000);
   }
 
   async #muteKey() {
@@ -494,7 +514,7 @@ class App {
     const { input, output } = this.#prefs;
     this.#ui.devices(devices, { input, output });
     const chosenIsBack = input && devices.inputs.some((device) => device.id === input) && this.#mic.track && this.#mic.deviceId !== input;
-    const firstOne = this.#inRoom && this.#lostMic && devices.inputs.length > 0;
+    const firstOne = this.#inRoom && this.#lostMic && devices.inputs.length > 1; // beyond "System default"
     if (chosenIsBack || firstOne) {
       const failed = await this.#openMic();
       this.#lostMic &&= Boolean(failed);

@@ -55,10 +55,11 @@ export class Devices {
 
   /**
    * Device names are empty until the microphone was allowed once.
+   * The first entry, with the id "", stands for the system's default.
    * @returns {Promise<{inputs: Device[], outputs: Device[]}>}
    */
   async list() {
-    if (!this.#media?.enumerateDevices) return { inputs: [], outputs: [] };
+    if (!this.#media?.enumerateDevices) return { inputs: pick([], "audioinput", ""), outputs: pick([], "audiooutput", "") };
     const all = await this.#media.enumerateDevices();
     return { inputs: pick(all, "audioinput", "Microphone"), outputs: pick(all, "audiooutput", "Speaker") };
   }
@@ -71,10 +72,14 @@ export class Devices {
  * @returns {Device[]}
  */
 function pick(all, kind, word) {
-  // "default" and "communications" are Chrome's aliases of real devices; our own "" entry stands for the default.
-  return all
-    .filter((device) => device.kind === kind && device.deviceId && device.deviceId !== "default" && device.deviceId !== "communications")
-    .map((device, index) => ({ id: device.deviceId, label: device.label || `${word} ${index + 1}` }));
+  const ours = all.filter((device) => device.kind === kind);
+  // "default" and "communications" are Chrome's aliases of real devices. The first says in its label which one.
+  const named = ours.find((device) => device.deviceId === "default")?.label.replace(/^[^-]+- /, "");
+  const real = ours.filter((device) => device.deviceId && device.deviceId !== "default" && device.deviceId !== "communications");
+  return [
+    { id: "", label: named ? `System default (${named})` : "System default" },
+    ...real.map((device, index) => ({ id: device.deviceId, label: device.label || `${word} ${index + 1}` })),
+  ];
 }
 
 /** Whether the microphone was allowed before, so that asking shows no prompt. */

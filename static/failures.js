@@ -21,7 +21,7 @@ const SENTENCES = {
   insecure: { title: "The microphone needs a secure page", text: "Browsers give the microphone to https pages only. Open the secure address of this server instead." },
   // connection
   unreachable: { title: "The server does not answer", text: "Check your network. We keep trying.", retry: true },
-  no_route: { title: "No route for the sound", text: "The page reaches the server, but voice does not: a firewall or VPN blocks its media ports. Try another network, or ask whoever runs the server to open them or to offer TURN.", retry: true },
+  no_route: { title: "No route for the sound", text: "Your network lets the page through, but not the voice: a firewall or VPN blocks it. Try another network, or ask whoever runs this server to offer TURN.", retry: true },
   dtls: { title: "The secure audio channel failed", text: "Something between you and the server disturbs it. Try again, or try another network.", retry: true },
   browser_old: { title: "This browser is too old", text: "Use a current Chrome, Edge, Firefox or Safari (15 or later)." },
   no_common_codec: { title: "This browser cannot send or play Opus", text: "Use a current Chrome, Edge, Firefox or Safari." },

@@ -73,12 +73,12 @@ const NOUNS = ["anchor", "bridge", "canyon", "cedar", "comet", "falcon", "garden
 
 /**
  * A room name that can be said over the phone. Not a secret: on an open server whoever knows the name may come in.
- * @param {(bytes: Uint8Array) => Uint8Array} [fill]
+ * @param {Uint8Array} [chance] 6 random bytes
  */
-export function randomRoom(fill = (bytes) => crypto.getRandomValues(bytes)) {
-  const bytes = fill(new Uint8Array(6));
-  const number = ((bytes[2] << 24) | (bytes[3] << 16) | (bytes[4] << 8) | bytes[5]) >>> 0;
-  return `${ADJECTIVES[bytes[0] % ADJECTIVES.length]}-${NOUNS[bytes[1] % NOUNS.length]}-${number % 10000}`.replace(/-(\d+)$/, (_, n) => "-" + n.padStart(4, "0"));
+export function randomRoom(chance = crypto.getRandomValues(new Uint8Array(6))) {
+  const [a, b, ...rest] = chance;
+  const number = rest.reduce((sum, byte) => sum * 256 + byte, 0) % 10000;
+  return `${ADJECTIVES[a % ADJECTIVES.length]}-${NOUNS[b % NOUNS.length]}-${String(number).padStart(4, "0")}`;
 }
 
 /**

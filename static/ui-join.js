@@ -17,6 +17,7 @@ export class JoinPage {
   #bar = /** @type {HTMLElement} */ ($("check-meter").firstElementChild);
   #heard = false;
   #saidAt = 0;
+  #listenOnly = false;
 
   /** @param {JoinHooks} hooks */
   constructor(hooks) {
@@ -31,7 +32,7 @@ export class JoinPage {
     };
     $("join-form").addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
-      submit(false);
+      submit(this.#listenOnly);
     });
     $("join-listen").addEventListener("click", () => submit(true));
     $("check-start").addEventListener("click", () => hooks.onCheck());
@@ -68,7 +69,15 @@ export class JoinPage {
   busy(busy) {
     $("join-go").disabled = busy;
     $("join-listen").disabled = busy;
-    $("join-go").textContent = busy ? "Joining…" : "Join";
+    $("join-go").textContent = busy ? "Joining…" : this.#listenOnly ? "Join as a listener" : "Join";
+  }
+
+  /** There can be no microphone on this page: do not offer one. */
+  listenOnly() {
+    this.#listenOnly = true;
+    $("check").hidden = true;
+    $("join-listen").hidden = true;
+    this.busy(false);
   }
 
   /** @param {"off"|"asking"|"live"} state */

@@ -15,6 +15,7 @@ import { meterShare, Ballistics } from "./levels.js";
  */
 /** @typedef {{tile: HTMLElement, name: HTMLElement, state: HTMLElement, mark: HTMLElement, bars: HTMLElement, person: Person, score: number, level: number}} Seat */
 
+const HUES = [8, 22, 130, 152, 168, 184, 200, 214, 228, 244, 262, 282, 304, 328, 346]; // without the muddy yellows
 const SCORES = ["", "bad", "poor", "good", "excellent"];
 
 export class RoomPage {
@@ -22,6 +23,7 @@ export class RoomPage {
   #me = "";
   #ballistics = new Ballistics();
   #startedAt = 0;
+  #key = matchMedia("(pointer: coarse)").matches ? "the button" : "Space";
 
   /**
    * @param {{onShare: () => void, onLeave: () => void}} hooks
@@ -121,17 +123,18 @@ export class RoomPage {
     button.classList.toggle("off", !live);
     button.classList.toggle("talking", talking);
     button.classList.toggle("listener", listener);
-    $("mute-icon").setAttribute("href", listener ? "#i-ear" : live ? "#i-mic" : "#i-mic-off");
+    $("mute-icon").setAttribute("href", listener ? "#i-listen" : live ? "#i-mic" : "#i-mic-off");
     $("mute-label").textContent = listener ? "Use mic" : talking ? "Talking" : muted ? "Unmute" : "Mute";
-    $("talk-hint").textContent = listener ? "You are listening" : talking ? "Release Space to mute again" : muted ? "Hold Space to talk" : "";
+    $("talk-hint").textContent = listener ? "You are listening" : talking ? `Release ${this.#key} to mute again` : muted ? `Hold ${this.#key} to talk` : "";
   }
 
   /**
-   * @param {{tone: "busy"|"bad"|"good", text: string, actions?: {label: string, run: () => void}[]} | null} banner
+   * @param {{tone: "busy"|"bad"|"good", title?: string, text: string, actions?: {label: string, run: () => void}[]} | null} banner
    */
   banner(banner) {
     const box = $("banner");
     box.hidden = !banner;
+    $("banner-title").textContent = banner?.title || "";
     $("banner-text").textContent = banner?.text || "";
     $("banner-actions").replaceChildren();
     if (!banner) return;
@@ -172,7 +175,7 @@ export class RoomPage {
     tile.classList.toggle("speaking", person.speaking && !person.muted);
     tile.classList.toggle("muted", person.muted);
     tile.classList.toggle("listens", listens);
-    seat.mark.replaceChildren(...(listens ? [icon("ear")] : person.muted ? [icon("mic-off")] : []));
+    seat.mark.replaceChildren(...(listens ? [icon("listen")] : person.muted ? [icon("mic-off")] : []));
     seat.mark.hidden = !listens && !person.muted;
     seat.bars.dataset.score = String(seat.score);
     seat.bars.hidden = seat.score === 0;
@@ -218,7 +221,8 @@ function initials(name) {
 
 /** @param {string} id */
 function hue(id) {
-  let hash = 7;
-  for (const letter of id) hash = (hash * 31 + letter.charCodeAt(0)) >>> 0;
-  return hash % 360;
+  let hash = 0x811c9dc5; // FNV-1a, then a last stir: ids that differ in one letter shall not look alike
+  for (const letter of id) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return HUES[((hash ^ (hash >>> 12)) >>> 0) % HUES.length];
 }

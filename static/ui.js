@@ -104,7 +104,7 @@ export class UI {
       const input = select.dataset.devices === "input";
       const list = input ? devices.inputs : devices.outputs;
       const id = input ? chosen.input : chosen.output;
-      select.replaceChildren(el("option", { value: "" }, "System default"), ...list.map((device) => el("option", { value: device.id }, device.label)));
+      select.replaceChildren(...list.map((device) => el("option", { value: device.id }, device.label)));
       select.value = list.some((device) => device.id === id) ? id : "";
     }
   }
