@@ -8,8 +8,6 @@ const (
 	concealFade = sampleRate
 	// startFade is the fade-in of the first sound after silence.
 	startFade = 5 * millisecond
-	// declaredFade is how fast an announced silence begins.
-	declaredFade = 20 * millisecond
 )
 
 // Get fills frame with the next 10 ms of sound: 480 samples per channel, interleaved, in the range the decoder gives. now is

@@ -148,7 +148,13 @@ func (n *NetEq) insertCopies(p *Packet, blocks []redBlock, c *codec, ts uint32, 
 			continue
 		}
 		f := storedFrame{timestamp: at, sequence: p.SequenceNumber - uint16(b.level), payload: c.payloadType,
-			redLevel: b.level, isDTX: c.isDTX(b.payload), samples: samples, arrival: arrival}
+			redLevel: b.level, isDTX: c.isDTX(b.payload), samples: samples,
+			fecSamples: c.fecSamples(b.payload), arrival: arrival}
+		if f.fecSamples > 0 { // the copy's own redundancy reaches one packet further back
+			if older := at - uint32(f.fecSamples); !n.beforeStart(older) {
+				n.missed(older, arrival)
+			}
+		}
 		n.store(&f, b.payload)
 	}
 	return nil

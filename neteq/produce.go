@@ -307,21 +307,19 @@ func (n *NetEq) mute() {
 	n.muted = true
 }
 
-// fadeOut ends what is heard within 20 ms, because the sender said that it stops.
+// fadeOut ends what is heard within this tick, because the sender said that it stops.
 func (n *NetEq) fadeOut() {
 	n.st.endRun(false)
-	if !n.codecConceal(declaredFade) {
-		k := 0
-		for k < declaredFade {
-			m := n.exp.process(n.sync, n.background())
-			n.sync.append(&n.exp.out, m)
-			k += m
+	if !n.codecConceal(tickSamples) {
+		for n.left() < tickSamples {
+			n.sync.append(&n.exp.out, n.exp.process(n.sync, n.background()))
 		}
 	}
+	n.sync.truncate(tickSamples)
 	for c := range n.channels {
-		x := n.sync.ch[c][n.sync.read:]
-		ramp(x, 1, -1/float32(declaredFade))
+		ramp(n.sync.ch[c][n.sync.read:], 1, -1.0/tickSamples)
 	}
+	n.sync.appendZeros(overlapSamples)
 	n.restart(false)
 	n.declared = true
 	n.made(OpSilence)
