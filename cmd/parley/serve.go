@@ -72,10 +72,11 @@ func (c *serveCmd) Run(io streams) error {
 	if err != nil {
 		return err
 	}
-	return n.serve(serving{
-		signals: signals, out: io.out, qr: c.wantsQR(io.out), notify: newNotifier(os.Getenv),
-		exit: os.Exit, log: log, drain: cfg.DrainTimeout,
-	})
+	return serving{
+		parts: n.parts(), alive: n.alive, drain: n.drain, drainTimeout: cfg.DrainTimeout,
+		started: func() { n.printStart(io.out, c.wantsQR(io.out)) },
+		signals: signals, notify: newNotifier(os.Getenv), exit: os.Exit, log: log,
+	}.run()
 }
 
 func (c *serveCmd) wantsQR(out io.Writer) bool {
@@ -99,42 +100,48 @@ func isTerminal(w io.Writer) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
-// serving is how a node is run: by whom it is stopped, and whom it tells.
-type serving struct {
-	signals <-chan os.Signal
-	out     io.Writer
-	qr      bool
-	notify  notifier
-	exit    func(code int) // for the second signal
-	log     *zap.Logger
-	drain   time.Duration
-}
-
 // part is something that runs until its context ends.
 type part struct {
 	name string
 	run  func(context.Context) error
 }
 
-// stopReserve is the share of drain_timeout that is kept for closing sockets once clients have been told.
-const stopReserve = 5
+// serving is how parts are run: what is done with them, by whom they are stopped, and who is told.
+type serving struct {
+	parts        []part
+	alive        func() bool           // for the watchdog
+	started      func()                // called once everything runs
+	drain        func(context.Context) // tells clients and waits for them
+	drainTimeout time.Duration         // from the first signal to the end
+	signals      <-chan os.Signal
+	notify       notifier
+	exit         func(code int) // when somebody insists, or a part hangs
+	log          *zap.Logger
+}
 
-// serve runs the node's parts until a signal or the first error, and returns when all have returned.
-func (n *node) serve(s serving) error {
+// Time kept for closing sockets when clients have been told: a fifth of drain_timeout, and not less than stopReserve.
+const (
+	stopShare   = 5
+	stopReserve = 2 * time.Second
+)
+
+// run runs the parts until a signal or the first error, and returns when all have returned.
+func (s serving) run() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, p := range append(n.parts(), part{"watchdog", func(ctx context.Context) error { return s.notify.runWatchdog(ctx, n.alive) }}) {
-		group.Go(func() error { return p.runUntil(groupCtx) }) // Wait below
+	watchdog := part{"watchdog", func(ctx context.Context) error { return s.notify.runWatchdog(ctx, s.alive) }}
+	for _, p := range append(s.parts, watchdog) {
+		group.Go(func() error { return p.runUntil(groupCtx) }) // waited for below
 	}
-	n.printStart(s.out, s.qr)
+	s.started()
 	if err := s.notify.send("READY=1"); err != nil {
 		s.log.Warn("systemd was not told", zap.Error(err))
 	}
 
 	select {
 	case sig := <-s.signals:
-		s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("within", s.drain))
+		s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("within", s.drainTimeout))
 	case <-groupCtx.Done(): // a part has failed; Wait says which
 	}
 	_ = s.notify.send("STOPPING=1") // nothing depends on it
@@ -142,12 +149,13 @@ func (n *node) serve(s serving) error {
 	go s.exitOnSecondSignal(stopped) // ends with stopped
 	defer close(stopped)
 
-	deadline := time.Now().Add(s.drain)
-	drainCtx, drained := context.WithDeadline(ctx, deadline.Add(-s.drain/stopReserve))
-	n.drain(drainCtx)
+	begin := time.Now()
+	drainFor := s.drainTimeout - s.drainTimeout/stopShare
+	drainCtx, drained := context.WithTimeout(ctx, drainFor)
+	s.drain(drainCtx)
 	drained()
 	cancel()
-	return waitUntil(group, deadline, s.exit, s.log)
+	return s.wait(group, begin.Add(max(s.drainTimeout, drainFor+stopReserve)))
 }
 
 // runUntil runs the part; one that ends before it is told to is a failure too.
@@ -162,12 +170,12 @@ func (p part) runUntil(ctx context.Context) error {
 	return nil
 }
 
-// waitUntil waits for the group, but not past the deadline: then the process exits with an error, since whatever hangs
-// would hang for ever.
-func waitUntil(group *errgroup.Group, deadline time.Time, exit func(int), log *zap.Logger) error {
+// wait waits for the group, but not past the deadline: then the process exits with an error, since whatever hangs would
+// hang for ever.
+func (s serving) wait(group *errgroup.Group, deadline time.Time) error {
 	late := time.AfterFunc(time.Until(deadline), func() {
-		log.Error("parts did not stop in time; exiting anyway")
-		exit(exitFailed)
+		s.log.Error("parts did not stop in time; exiting anyway")
+		s.exit(exitFailed)
 	})
 	defer late.Stop()
 	return group.Wait()
