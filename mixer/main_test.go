@@ -24,6 +24,7 @@ type lab struct {
 	noCopy   bool        // encoders cannot be forked
 	refuse   bool        // encoders cannot be made
 	record   bool        // encoders keep what they encode
+	panics   uint64      // rooms that are meant to panic
 }
 
 func newLab(t testing.TB, workers int) *lab {
@@ -50,10 +51,8 @@ func newLab(t testing.TB, workers int) *lab {
 	}
 	l.m = m
 	t.Cleanup(func() {
-		if st := m.Stats(); st.Panics != 0 && !t.Failed() {
-			if _, expected := t.(interface{ expectPanics() }); !expected {
-				t.Logf("%d rooms panicked", st.Panics)
-			}
+		if n := m.Stats().Panics; n != l.panics {
+			t.Errorf("%d rooms panicked, want %d", n, l.panics)
 		}
 	})
 	return l

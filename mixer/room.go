@@ -28,10 +28,11 @@ type Room struct {
 	encoding EncoderConfig
 	epoch    uint32 // of the RTP clock
 
-	mu      sync.Mutex // guards the next three
-	pending []command
-	members []*Source
-	err     error
+	mu       sync.Mutex // guards the next four
+	pending  []command
+	members  []*Source
+	audience int // open listeners
+	err      error
 
 	mail   atomic.Bool // pending is not empty
 	parked atomic.Bool // not on the worker's list
@@ -136,7 +137,6 @@ func (r *Room) AddSource(cfg SourceConfig) (*Source, error) {
 	if err := r.post(command{kind: addSource, source: s}); err != nil {
 		return nil, err
 	}
-	r.mixer.sources.Add(1)
 	return s, nil
 }
 
@@ -149,7 +149,6 @@ func (r *Room) AddListener(cfg ListenerConfig) (*Listener, error) {
 	if err := r.post(command{kind: addListener, listener: l}); err != nil {
 		return nil, err
 	}
-	r.mixer.listeners.Add(1)
 	return l, nil
 }
 
@@ -178,7 +177,9 @@ func (r *Room) end(reason error) {
 	}
 	r.err = reason
 	r.closed.Store(true)
-	r.members = nil
+	r.mixer.sources.Add(-int64(len(r.members)))
+	r.mixer.listeners.Add(-int64(r.audience))
+	r.members, r.audience = nil, 0
 	r.mu.Unlock()
 	close(r.done)
 	r.mixer.forget(r)
@@ -198,10 +199,18 @@ func (r *Room) post(c command) error {
 	switch c.kind {
 	case addSource:
 		r.members = append(r.members, c.source)
+		r.mixer.sources.Add(1)
 	case dropSource:
 		if i := slices.Index(r.members, c.source); i >= 0 {
 			r.members = slices.Delete(r.members, i, i+1)
+			r.mixer.sources.Add(-1)
 		}
+	case addListener:
+		r.audience++
+		r.mixer.listeners.Add(1)
+	case dropListener:
+		r.audience--
+		r.mixer.listeners.Add(-1)
 	}
 	r.mu.Unlock()
 	r.wake()
@@ -209,12 +218,10 @@ func (r *Room) post(c command) error {
 }
 
 func (r *Room) removeSource(s *Source) {
-	r.mixer.sources.Add(-1)
 	_ = r.post(command{kind: dropSource, source: s}) // a closed room has dropped it already
 }
 
 func (r *Room) removeListener(l *Listener) {
-	r.mixer.listeners.Add(-1)
 	_ = r.post(command{kind: dropListener, listener: l})
 }
 
