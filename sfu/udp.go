@@ -13,6 +13,7 @@ import (
 // Datagrams that are nothing we speak and RTP of too many SSRCs are dropped here, before SRTP. One goroutine reads.
 type mediaConn struct {
 	*net.UDPConn
+	read     func([]byte) (int, netip.AddrPort, error) // of the socket; tests put errors here
 	counters *socketCounters
 	guard    *ssrcGuard
 	start    time.Time
@@ -31,14 +32,17 @@ type socketCounters struct {
 }
 
 func newMediaConn(c *net.UDPConn, counters *socketCounters) *mediaConn {
-	return &mediaConn{UDPConn: c, counters: counters, guard: new(ssrcGuard), start: time.Now(), closed: make(chan struct{})}
+	return &mediaConn{
+		UDPConn: c, read: c.ReadFromUDPAddrPort, counters: counters, guard: new(ssrcGuard), start: time.Now(),
+		closed: make(chan struct{}),
+	}
 }
 
 // ReadFromAddrPort reads the next datagram that may concern a peer.
 func (c *mediaConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	var failures int
 	for {
-		n, addr, err := c.UDPConn.ReadFromUDPAddrPort(b)
+		n, addr, err := c.read(b)
 		if err != nil {
 			if c.closing.Load() || errors.Is(err, net.ErrClosed) {
 				return 0, netip.AddrPort{}, net.ErrClosed
