@@ -137,9 +137,8 @@ func (n *NetEq) decode(f *storedFrame) int {
 		n.st.s.DecodeErrors++
 		return 0
 	}
-	if n.codec != c {
-		n.codec = c
-	}
+	n.codec = c
+	n.monoStream = c.kind == codecOpus && f.data[0]&opusStereoBit == 0
 	n.reserve(f.samples)
 	k, err := d.Decode(f.data, n.pcm[:f.samples*n.channels:f.samples*n.channels])
 	if err != nil || k <= 0 {
@@ -170,6 +169,13 @@ func (n *NetEq) split(k int) int {
 		return k
 	}
 	l, r := n.dec[0][:k], n.dec[1][:k]
+	if n.monoStream {
+		for i := range l {
+			l[i] = n.pcm[2*i]
+		}
+		copy(r, l)
+		return k
+	}
 	for i := range l {
 		l[i], r[i] = n.pcm[2*i], n.pcm[2*i+1]
 	}

@@ -77,25 +77,28 @@ type NetEq struct {
 	lastArrival time.Duration // of any packet
 
 	// Playing
-	state     playState
-	fresh     bool   // nothing was heard since New, Flush or a change of SSRC
-	endTS     uint32 // media time of the end of the sync buffer
-	gen       int    // samples invented since, while endTS stands still
-	codec     *codec // that decoded last
-	dtx       bool   // the last decoded payload announced silence
-	declared  bool   // the sender said it stops
-	plc       bool   // the end of the sync buffer is the codec's concealment
-	expanded  bool   // the end of the sync buffer is Expand's
-	fade      float32
-	rampLeft  int // samples of fade-in that are left to do
-	lastFrame int // samples of the last decoded packet
-	lastSeq   uint16
-	countdown int
-	stretched int // net samples removed since the last level update
-	tickOp    Operation
-	tailOp    Operation // that made the end of the sync buffer
-	muted     bool
-	skip      skipState
+	state playState
+	fresh bool   // nothing was heard since New, Flush or a change of SSRC
+	endTS uint32 // media time of the end of the sync buffer
+	gen   int    // samples invented since, while endTS stands still
+	codec *codec // that decoded last
+	// monoStream says that both channels of what the codec makes are to be equal: libopus 1.3 lets them drift apart when
+	// it conceals a mono stream in stereo.
+	monoStream bool
+	dtx        bool // the last decoded payload announced silence
+	declared   bool // the sender said it stops
+	plc        bool // the end of the sync buffer is the codec's concealment
+	expanded   bool // the end of the sync buffer is Expand's
+	fade       float32
+	rampLeft   int // samples of fade-in that are left to do
+	lastFrame  int // samples of the last decoded packet
+	lastSeq    uint16
+	countdown  int
+	stretched  int // net samples removed since the last level update
+	tickOp     Operation
+	tailOp     Operation // that made the end of the sync buffer
+	muted      bool
+	skip       skipState
 }
 
 // New makes a NetEq. It is ready for Register.

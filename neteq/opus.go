@@ -7,6 +7,8 @@ const (
 	maxFrameSamples = 5760
 	// opusDTXBytes is the longest payload that announces silence instead of carrying sound: a TOC and at most one byte.
 	opusDTXBytes = 2
+	// opusStereoBit is set in the TOC of a packet with two channels.
+	opusStereoBit = 0x04
 )
 
 // opusFrameSamples is the length of one Opus frame at 48 kHz, by the configuration number in the TOC (RFC 6716, table 2).
@@ -150,7 +152,7 @@ func opusFECSamples(payload []byte) int {
 	silkFrames := max(1, d/960) // 20 ms each
 	// The frame starts, per channel, with one VAD bit per SILK frame and then the LBRR flag, most significant bit first.
 	flags := byte(0x80) >> silkFrames
-	if payload[0]&0x04 != 0 { // stereo: the side channel's flags follow
+	if payload[0]&opusStereoBit != 0 { // stereo: the side channel's flags follow
 		flags |= byte(0x80) >> (2*silkFrames + 1)
 	}
 	if first[0]&flags == 0 {
