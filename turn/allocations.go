@@ -2,6 +2,7 @@ package turn
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,8 +24,9 @@ type allocation struct {
 	// guarded by table.mu
 	deadline    time.Duration // on the server's clock; pion's own timer would fire lifetimeMargin later
 	revoked     bool
-	permissions map[netip.Addr]struct{}
-	channels    map[netip.AddrPort]struct{}
+	ending      bool             // due has named it: somebody is ending it
+	permissions []netip.Addr     // few: searched from the front
+	channels    []netip.AddrPort // peers of channels, likewise
 
 	closed chan struct{} // closed when pion has closed the relay socket
 }
@@ -152,7 +154,7 @@ func (t *table) revoke(participant string) bool {
 	return true
 }
 
-// due appends the allocations that must end now, and buries old tombstones.
+// due appends the allocations that must end now, each once, and buries old tombstones.
 func (t *table) due(now time.Duration, revoked, expired []*allocation) (r, e []*allocation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,11 +165,16 @@ func (t *table) due(now time.Duration, revoked, expired []*allocation) (r, e []*
 	}
 	for _, a := range t.byKey {
 		switch {
+		case a.ending:
+			continue
 		case a.revoked:
 			revoked = append(revoked, a)
 		case now >= a.deadline:
 			expired = append(expired, a)
+		default:
+			continue
 		}
+		a.ending = true
 	}
 	return revoked, expired
 }
@@ -184,36 +191,42 @@ func (t *table) isRelayed(ap netip.AddrPort) bool {
 func (t *table) mayPermit(a *allocation, peer netip.Addr) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	_, have := a.permissions[peer]
-	return have || len(a.permissions) < t.limits.Permissions
+	return len(a.permissions) < t.limits.Permissions || slices.Contains(a.permissions, peer)
 }
 
 // mayBind is mayPermit for channels.
 func (t *table) mayBind(a *allocation, peer netip.AddrPort) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	_, have := a.channels[peer]
-	return have || len(a.channels) < t.limits.Channels
+	return len(a.channels) < t.limits.Channels || slices.Contains(a.channels, peer)
 }
 
 func (t *table) setPermission(key clientKey, peer netip.Addr, on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if a := t.byKey[key]; a != nil && on {
-		a.permissions[peer] = struct{}{}
-	} else if a != nil {
-		delete(a.permissions, peer)
+	if a := t.byKey[key]; a != nil {
+		a.permissions = set(a.permissions, peer, on)
 	}
 }
 
 func (t *table) setChannel(key clientKey, peer netip.AddrPort, on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if a := t.byKey[key]; a != nil && on {
-		a.channels[peer] = struct{}{}
-	} else if a != nil {
-		delete(a.channels, peer)
+	if a := t.byKey[key]; a != nil {
+		a.channels = set(a.channels, peer, on)
 	}
+}
+
+// set makes list hold v once, or not at all.
+func set[T comparable](list []T, v T, on bool) []T {
+	i := slices.Index(list, v)
+	switch {
+	case on && i < 0:
+		return append(list, v)
+	case !on && i >= 0:
+		return slices.Delete(list, i, i+1)
+	}
+	return list
 }
 
 // waitEmpty returns a channel that is closed when the last allocation has gone.

@@ -19,7 +19,7 @@ const tinyFrame = 8
 // framedConn is a TCP or TLS connection whose Read returns exactly one whole checked frame of at most maxFrame bytes.
 type framedConn struct {
 	guard   *tcpGuard
-	raw     *net.TCPConn
+	raw     net.Conn
 	conn    net.Conn // raw, or TLS over it
 	session session
 	reader  *bufio.Reader
@@ -36,7 +36,7 @@ type framedConn struct {
 	once sync.Once
 }
 
-func newFramedConn(g *tcpGuard, raw *net.TCPConn, src netip.AddrPort) *framedConn {
+func newFramedConn(g *tcpGuard, raw net.Conn, src netip.AddrPort) *framedConn {
 	now, mono := time.Now(), g.srv.clock()
 	limits := g.srv.cfg.Limits
 	c := &framedConn{

@@ -38,7 +38,7 @@ func (g *generator) AllocatePacketConn(conf pionturn.AllocateListenerConfig) (ne
 	local := addrPort(conn.LocalAddr())
 	a := &allocation{
 		key: clientKey{g.listener, src}, participant: participant, relayed: local,
-		permissions: make(map[netip.Addr]struct{}), channels: make(map[netip.AddrPort]struct{}), closed: make(chan struct{}),
+		closed: make(chan struct{}),
 	}
 	a.end = func() { g.end(a) }
 	rate := float64(srv.cfg.Limits.BandwidthBps) / 8

@@ -212,12 +212,12 @@ func (s *Server) janitor(ctx context.Context) {
 		}
 		revoked, expired = s.table.due(s.clock(), revoked[:0], expired[:0])
 		for _, a := range revoked {
-			a.end()
 			s.count.revoked.Add(1)
+			a.end()
 		}
 		for _, a := range expired {
-			a.end()
 			s.count.expired.Add(1)
+			a.end()
 		}
 	}
 }

@@ -198,7 +198,11 @@ func (s *session) permit(peerIP net.IP) bool {
 		}
 		target = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 		// A permission is per address, whatever port the request names; a channel is per address and port.
-		allowed = srv.allowed(target) || !bind && srv.allowed(netip.AddrPortFrom(target.Addr(), 0))
+		if bind {
+			allowed = target.Port() != 0 && srv.allowed(target)
+		} else {
+			allowed = srv.allowed(netip.AddrPortFrom(target.Addr(), 0)) || srv.allowed(target)
+		}
 	})
 	switch {
 	case !allowed || bind && srv.table.isRelayed(target):
