@@ -203,11 +203,11 @@ func mixedCall(t *testing.T, s *rig.Server, voices []*voice) {
 	all, err := whep.Listen(ctx, 2*time.Second)
 	require.NoError(t, err)
 	for _, v := range voices {
-		assert.InDelta(t, -20, testkit.ToneLevel(heard, v.freqHz), 3, "WHIP hears %s", v.name)
-		assert.InDelta(t, -20, testkit.ToneLevel(all, v.freqHz), 3, "WHEP hears %s", v.name)
+		assert.InDelta(t, -20, testkit.SteadyLevel(heard, v.freqHz), 3, "WHIP hears %s", v.name)
+		assert.InDelta(t, -20, testkit.SteadyLevel(all, v.freqHz), 3, "WHEP hears %s", v.name)
 	}
-	assert.Less(t, testkit.ToneLevel(heard, freq), -63.0, "WHIP hears itself")
-	assert.InDelta(t, -20, testkit.ToneLevel(all, freq), 3, "WHEP hears WHIP")
+	assert.Less(t, testkit.SteadyLevel(heard, freq), -63.0, "WHIP hears itself")
+	assert.InDelta(t, -20, testkit.SteadyLevel(all, freq), 3, "WHEP hears WHIP")
 	var roster string
 	c.pages[0].Eval(t, `() => document.querySelector('#roster').innerText`, nil, &roster)
 	assert.True(t, strings.Contains(roster, "Gopher") && strings.Contains(roster, "Ear"), roster)
@@ -242,13 +242,13 @@ func TestFullScale(t *testing.T) {
 		var others []float64
 		for k, v := range c.voices {
 			if k != i {
-				others = append(others, testkit.ToneLevel(pcm, v.freqHz))
+				others = append(others, testkit.SteadyLevel(pcm, v.freqHz))
 			}
 		}
 		// Two full-scale tones need 6 dB of limiting and headroom; both must get the same.
 		assert.InDelta(t, others[0], others[1], 3, me.name)
 		assert.InDelta(t, -7, others[0], 3, me.name)
-		assert.LessOrEqual(t, testkit.ToneLevel(pcm, me.freqHz), min(others[0], others[1])-40, "%s hears herself", me.name)
+		assert.LessOrEqual(t, testkit.SteadyLevel(pcm, me.freqHz), min(others[0], others[1])-40, "%s hears herself", me.name)
 		assert.Zero(t, testkit.Clips(pcm), "%s hears clipping", me.name)
 		t.Logf("%s: %.1f and %.1f dBFS, peak %.3f, clipped runs %d", me.name, others[0], others[1], testkit.Peak(pcm), testkit.Clips(pcm))
 		keep(t, me.name, pcm)

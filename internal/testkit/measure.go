@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -69,6 +70,33 @@ func ToneLevels(pcm []float32, freqHz float64, step time.Duration) []float64 {
 		out = append(out, ToneLevel(pcm[:n], freqHz))
 	}
 	return out
+}
+
+// toneStep is the window of SteadyLevel and MeanLevel: long enough to tell tones 25 Hz apart, short enough that a jitter
+// buffer, which shifts the phase when it stretches time, spoils few of the windows.
+const toneStep = 200 * time.Millisecond
+
+// SteadyLevel is the median of a tone's level in dBFS over windows of 200 ms.
+func SteadyLevel(pcm []float32, freqHz float64) float64 {
+	levels := ToneLevels(pcm, freqHz, toneStep)
+	if len(levels) == 0 {
+		return floorDBFS
+	}
+	slices.Sort(levels)
+	return levels[len(levels)/2]
+}
+
+// MeanLevel is the mean power of a tone in dBFS over windows of 200 ms: what is there only part of the time counts too.
+func MeanLevel(pcm []float32, freqHz float64) float64 {
+	levels := ToneLevels(pcm, freqHz, toneStep)
+	var sum float64
+	for _, l := range levels {
+		sum += math.Pow(10, l/10)
+	}
+	if sum == 0 {
+		return floorDBFS
+	}
+	return 10 * math.Log10(sum/float64(len(levels)))
 }
 
 // Clips counts runs of at least three samples at or beyond full scale of 16 bits: what hard clipping leaves and a

@@ -56,6 +56,20 @@ func TestLevels(t *testing.T) {
 	require.NotEmpty(t, Gaps(v, -60, 200*time.Millisecond), "a breath every two seconds")
 }
 
+func TestSteadyAndMeanLevel(t *testing.T) {
+	// Half a period goes missing every second: the phase turns, the level stays.
+	var pcm []float32
+	for range 4 {
+		pcm = append(pcm, Tone(1187, -20, time.Second-421*time.Microsecond)...)
+	}
+	require.Less(t, ToneLevel(pcm, 1187), -25.0)
+	require.InDelta(t, -20, SteadyLevel(pcm, 1187), 0.1)
+	burst := Join(Silence(1800*time.Millisecond), Tone(440, -20, 200*time.Millisecond))
+	require.InDelta(t, -30, MeanLevel(burst, 440), 0.1)
+	require.Less(t, SteadyLevel(burst, 440), -150.0)
+	require.Less(t, MeanLevel(nil, 440), -150.0)
+}
+
 func TestClips(t *testing.T) {
 	hard := Tone(440, 6, time.Second)
 	for i, s := range hard {
