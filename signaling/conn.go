@@ -207,11 +207,15 @@ func (c *conn) read(ctx context.Context) ([]byte, error) {
 		if reads > maxMessageReads {
 			return nil, c.giveUp(refuse(CodeRateLimited, "the message comes in too many fragments"))
 		}
-		if len(buf) == cap(buf) {
-			buf = append(make([]byte, 0, min(4*cap(buf), MaxMessageBytes+512)), buf...) // the reader's limit ends it
+		if len(buf) == cap(buf) && cap(buf) < MaxMessageBytes {
+			buf = append(make([]byte, 0, min(4*cap(buf), MaxMessageBytes)), buf...)
 		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
+		space := buf[len(buf):cap(buf)]
+		if len(space) == 0 {
+			space = make([]byte, 1) // only to hear that it ends here: the reader's limit is the same
+		}
+		n, err := r.Read(space)
+		buf = append(buf, space[:n]...)
 		if errors.Is(err, io.EOF) {
 			break
 		}

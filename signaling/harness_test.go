@@ -100,6 +100,7 @@ func start(t *testing.T, change func(*Config)) *harness {
 		cancel()
 		_ = hs.Close()
 		wg.Wait()
+		time.Sleep(time.Second) // virtual: net/http lingers for 500 ms after refusing a body
 		h.client.CloseIdleConnections()
 	})
 	return h
