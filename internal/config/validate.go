@@ -226,7 +226,7 @@ func (v *validation) ice() {
 func checkICEURL(s string, server ICEServer) error {
 	scheme, rest, found := strings.Cut(s, ":")
 	if !found || !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) {
-		return errors.New("does not begin with stun:, stuns:, turn: or turns:")
+		return errors.New("is not a stun:, stuns:, turn: or turns: address")
 	}
 	hostPort, query, hasQuery := strings.Cut(rest, "?")
 	if hasQuery && query != "transport=udp" && query != "transport=tcp" {
