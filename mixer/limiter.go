@@ -5,8 +5,9 @@ import "math"
 const (
 	// limiterLookahead is how long the limiter looks ahead, and its delay: 1.5 ms. Shorter is harsher, longer is later.
 	limiterLookahead = 72
-	// limiterCeiling is the highest output: -0.1 dBFS, so that a codec's overshoot does not begin at full scale.
-	limiterCeiling = 0.98855309
+	// limiterCeiling is the highest output: -1 dBFS, so that the overshoot of a lossy codec stays below full scale (EBU R 128
+	// asks for the same of true peaks).
+	limiterCeiling = 0.89125094
 	// limiterHold keeps a reduction for 10 ms, half a period of the lowest voice, before it is released.
 	limiterHold   = 480
 	limiterWindow = limiterLookahead + 1

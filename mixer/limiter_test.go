@@ -101,20 +101,20 @@ func TestLimiterReleases(t *testing.T) {
 	for i := range in {
 		in[i] = 0.25
 		if i >= 4800 && i < 9600 {
-			in[i] = 2 // +6 dBFS, so 6.1 dB of reduction
+			in[i] = 2 // +6 dBFS, so 7 dB of reduction
 		}
 	}
 	l := newLimiter(1)
 	out := runLimiter(&l, in)
 	gainDB := func(i int) float64 { return 20 * math.Log10(float64(out[i])/float64(in[i])) }
-	if g := gainDB(7000); math.Abs(g+6.12) > 0.05 {
-		t.Errorf("gain within the burst %.2f dB, want -6.12", g)
+	if g := gainDB(7000); math.Abs(g+7.02) > 0.05 {
+		t.Errorf("gain within the burst %.2f dB, want -7.02", g)
 	}
-	// Held for 10 ms, then 1 dB in 20 ms (960 samples): 60 ms later it has risen by 2.5 dB.
+	// Held for 10 ms, then 1 dB in 20 ms (960 samples): 70 ms later it has risen by 3 dB.
 	for _, c := range []struct {
 		at   int
 		want float64
-	}{{9600 + 400, -6.12}, {9600 + 480 + 960, -5.12}, {9600 + 480 + 3*960, -3.12}, {9600 + 480 + 7*960, 0}} {
+	}{{9600 + 400, -7.02}, {9600 + 480 + 960, -6.02}, {9600 + 480 + 3*960, -4.02}, {9600 + 480 + 8*960, 0}} {
 		if g := gainDB(c.at); math.Abs(g-c.want) > 0.15 {
 			t.Errorf("gain %.2f dB %d samples after the burst, want %.2f", g, c.at-9600, c.want)
 		}

@@ -35,11 +35,11 @@ func newLab(t testing.TB, workers int) *lab {
 			panic("no decoder in this test")
 		},
 		NewEncoder: l.newEncoder,
+		Clock:      func() time.Duration { return l.now },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.clock = func() time.Duration { return l.now }
 	m.newBuffer = func(_ map[uint8]neteq.Format, channels int) (jitterBuffer, error) {
 		b := l.next
 		l.next = nil
@@ -96,14 +96,7 @@ func (l *lab) ticks(n int) {
 
 func (l *lab) advance(d time.Duration) {
 	l.now += d
-	for _, w := range l.m.workers {
-		for {
-			next, any := w.step()
-			if !any || next > l.now {
-				break
-			}
-		}
-	}
+	l.m.Step()
 }
 
 func (l *lab) source(r *Room, owner string, b *fakeBuffer) *Source {

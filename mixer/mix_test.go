@@ -228,7 +228,7 @@ func TestBadFramesAreSilence(t *testing.T) {
 
 // All changes by command take 10 ms, in a straight line.
 func TestRampsHaveNoStep(t *testing.T) {
-	const v = 0.4
+	const v = 0.35
 	l := newLab(t, 1)
 	r := l.room(RoomConfig{})
 	s := l.source(r, "A", &fakeBuffer{sound: constant(v)})
@@ -238,7 +238,7 @@ func TestRampsHaveNoStep(t *testing.T) {
 		func() { s.SetMuted(true) }, func() { s.SetMuted(false) }, func() { s.SetGain(2) }, func() { s.SetGain(0) },
 		func() { s.SetGain(0.5) }, func() { other.Close() }, func() { s.Close() },
 	}
-	levels := []float32{0.5, 0.1, 0.5, 0.9, 0.1, 0.3, 0.2, 0}
+	levels := []float32{0.45, 0.1, 0.45, 0.8, 0.1, 0.275, 0.175, 0}
 	for k := range levels {
 		l.ticks(11) // odd: in the middle of a frame every other time
 		heard := rec.heard(1)

@@ -23,6 +23,9 @@ type Config struct {
 	NewEncoder func(EncoderConfig) (Encoder, error)
 	// Encoder is how rooms encode that do not say it themselves; the zero value is DefaultEncoderConfig.
 	Encoder EncoderConfig
+	// Clock is the time since any epoch, never decreasing; nil: the monotonic clock since New. With a clock of one's own the
+	// rooms are run by Step instead of Run.
+	Clock func() time.Duration
 	// Log may be nil.
 	Log *zap.Logger
 }
@@ -74,14 +77,18 @@ func New(cfg Config) (*Mixer, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	start := time.Now()
+	clock := cfg.Clock
+	if clock == nil {
+		start := time.Now()
+		clock = func() time.Duration { return time.Since(start) }
+	}
 	m := &Mixer{
 		encoding:   cfg.Encoder,
 		newEncoder: cfg.NewEncoder,
 		newBuffer: func(formats map[uint8]neteq.Format, channels int) (jitterBuffer, error) {
 			return newNetEq(formats, channels, cfg.NewDecoder)
 		},
-		clock:  func() time.Duration { return time.Since(start) },
+		clock:  clock,
 		log:    log.Named("mixer"),
 		placed: make([][phases]placement, n),
 	}
@@ -106,6 +113,18 @@ func (m *Mixer) Run(ctx context.Context) error {
 	wg.Wait()
 	m.state.Store(stopped)
 	return nil
+}
+
+// Step runs on the caller's goroutine what is due by now, and returns. It is for virtual time, in tests and off line, and
+// not to be called while Run runs.
+func (m *Mixer) Step() {
+	for _, w := range m.workers {
+		for {
+			if next, any := w.step(); !any || next > m.Now() {
+				break
+			}
+		}
+	}
 }
 
 // NewRoom makes a room. It costs nothing until it has sources or listeners. The id is for logs; it need not be unique.

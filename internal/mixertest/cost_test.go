@@ -1,0 +1,215 @@
+package mixertest
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley/mixer"
+	"parley/neteq"
+)
+
+// speech is something like a voice: harmonics of a gliding tone in syllables, a little noise, pauses.
+func speech(seed int) func(int) float32 {
+	state := uint32(seed)*2654435761 + 1
+	phase := 0.0
+	return func(n int) float32 {
+		t := float64(n)/48000 + float64(seed)*1.7
+		phase += 2 * math.Pi * (110 + 15*float64(seed%5) + 25*math.Sin(2*math.Pi*0.6*t)) / 48000
+		syllable := math.Max(0, math.Sin(2*math.Pi*3.1*t))
+		if math.Mod(t, 5) > 3.8 {
+			syllable = 0
+		}
+		x := 0.0
+		for h := 1; h <= 8; h++ {
+			x += math.Sin(float64(h)*phase) / float64(h)
+		}
+		state = state*1664525 + 1013904223
+		return float32(0.15*syllable*x) + float32(int32(state))*(0.002/(1<<31))
+	}
+}
+
+// script is a stretch of packets made in advance, to be sent round and round.
+type script struct {
+	source   *mixer.Source
+	payloads [][]byte
+	packet   neteq.Packet
+	k        int
+}
+
+func newScript(t testing.TB, r *mixer.Room, owner string, seed, packets int) *script {
+	x := newTalker(t, r, owner, speech(seed))
+	s := &script{source: x.source, packet: x.packet}
+	for range packets {
+		x.next()
+		s.payloads = append(s.payloads, append([]byte(nil), x.packet.Payload...))
+	}
+	return s
+}
+
+func (s *script) push(now time.Duration) {
+	s.packet.Payload = s.payloads[s.k%len(s.payloads)]
+	s.packet.SequenceNumber++
+	s.packet.Timestamp += frame
+	s.k++
+	s.source.Push(&s.packet, now)
+}
+
+type discard struct{ frames, bytes int }
+
+func (d *discard) WriteFrame(f mixer.Frame) { d.frames++; d.bytes += len(f.Payload) }
+
+// Whole rooms with the real NetEq and the real codec allocate nothing once they run: sources, mixes, encodes, sends.
+func TestRealTickDoesNotAllocate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMixer(t, 1, nil)
+		stop := start(t, m)
+		var scripts []*script
+		for room := range 2 {
+			r := newRoom(t, m, mixer.RoomConfig{})
+			for i := range 3 {
+				owner := fmt.Sprint(room, i)
+				scripts = append(scripts, newScript(t, r, owner, 10*room+i, 300))
+				if _, err := r.AddListener(mixer.ListenerConfig{Owner: owner, Sink: &discard{}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := r.AddListener(mixer.ListenerConfig{Owner: "X", Sink: &discard{}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		step := func() {
+			if n++; n%2 == 0 {
+				for i, s := range scripts {
+					// Some are lost and concealed.
+					if (n/2+i*7)%50 == 0 {
+						s.k++
+						s.packet.SequenceNumber++
+						s.packet.Timestamp += frame
+						continue
+					}
+					s.push(m.Now())
+				}
+			}
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+		}
+		for range 1500 {
+			step()
+		}
+		before := m.Stats()
+		if allocs := testing.AllocsPerRun(500, step); allocs != 0 {
+			t.Errorf("%v allocations in 10 ms of two rooms of four", allocs)
+		}
+		after := m.Stats()
+		if after.Ticks-before.Ticks < 1000 || after.Encodes-before.Encodes < 1000 {
+			t.Errorf("only %d ticks, %d encodes were measured", after.Ticks-before.Ticks, after.Encodes-before.Encodes)
+		}
+		stop()
+	})
+}
+
+// stepped is a mixer in virtual time that a benchmark drives.
+type stepped struct {
+	m   *mixer.Mixer
+	now time.Duration
+}
+
+func newStepped(t testing.TB) *stepped {
+	s := &stepped{}
+	s.m = newMixer(t, 1, func() time.Duration { return s.now })
+	return s
+}
+
+// BenchmarkRooms measures whole rooms, from Source.Push to Sink.WriteFrame: one operation is 10 ms of all rooms, in which
+// half the talkers send a packet. CPU-ms/s is what they cost a core in real time.
+func BenchmarkRooms(b *testing.B) {
+	for _, c := range []struct {
+		rooms, talkers, listeners, complexity int
+		fec                                   bool
+	}{{10, 4, 4, 9, true}, {10, 4, 4, 5, false}, {25, 1, 4, 9, true}, {25, 1, 4, 5, false}, {1, 3, 1000, 9, true}, {1, 10, 10, 9, true}} {
+		b.Run(fmt.Sprintf("%d_rooms/%d_talkers/%d_listeners/complexity_%d", c.rooms, c.talkers, c.listeners, c.complexity), func(b *testing.B) {
+			st := newStepped(b)
+			encoder := mixer.DefaultEncoderConfig()
+			encoder.Complexity, encoder.FEC = c.complexity, c.fec
+			var scripts []*script
+			for room := range c.rooms {
+				r := newRoom(b, st.m, mixer.RoomConfig{Encoder: &encoder})
+				for i := range c.talkers {
+					scripts = append(scripts, newScript(b, r, fmt.Sprint(i), room*100+i, 250))
+				}
+				for i := range c.listeners {
+					if _, err := r.AddListener(mixer.ListenerConfig{Owner: fmt.Sprint(i), Sink: &discard{}}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			n := 0
+			step := func() {
+				n++
+				for i, s := range scripts {
+					if (n+i)%2 == 0 {
+						s.push(st.now)
+					}
+				}
+				st.now += 10 * time.Millisecond
+				st.m.Step()
+			}
+			for range 300 {
+				step()
+			}
+			before := st.m.Stats()
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+			after := st.m.Stats()
+			ticks := float64(b.N)
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/ticks/10, "CPU-ms/s")
+			b.ReportMetric(float64(after.Encodes-before.Encodes)/ticks*100, "encodes/s")
+			b.ReportMetric(float64(after.Frames-before.Frames)/ticks*100, "frames/s")
+		})
+	}
+}
+
+// TestLateness runs rooms on the real clock for as many seconds as PARLEY_LATENESS says and reports how late their ticks are. It
+// asserts nothing about time, which belongs to the machine.
+func TestLateness(t *testing.T) {
+	seconds, _ := strconv.Atoi(os.Getenv("PARLEY_LATENESS"))
+	if seconds == 0 {
+		t.Skip("PARLEY_LATENESS=seconds is not set")
+	}
+	m := newMixer(t, 0, nil)
+	stop := start(t, m)
+	var scripts []*script
+	for room := range 10 {
+		r := newRoom(t, m, mixer.RoomConfig{})
+		for i := range 4 {
+			scripts = append(scripts, newScript(t, r, fmt.Sprint(i), room*100+i, 250))
+			if _, err := r.AddListener(mixer.ListenerConfig{Owner: fmt.Sprint(i), Sink: &discard{}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for n := range seconds * 100 {
+		<-ticker.C
+		for i, s := range scripts {
+			if (n+i)%2 == 0 {
+				s.push(m.Now())
+			}
+		}
+	}
+	stop()
+	st := m.Stats()
+	t.Logf("10 rooms of 4 talkers, %d s: %d ticks, lateness median ≤ %v, p99 ≤ %v, p99.9 ≤ %v, mean %v; %d late, %d caught up, %d skipped",
+		seconds, st.Ticks, st.Lateness.Quantile(0.5), st.Lateness.Quantile(0.99), st.Lateness.Quantile(0.999),
+		st.Lateness.Sum/time.Duration(st.Lateness.Count), st.Late, st.CaughtUp, st.Skipped)
+	t.Logf("tick duration median ≤ %v, p99 ≤ %v, mean %v", st.Duration.Quantile(0.5), st.Duration.Quantile(0.99), st.Duration.Sum/time.Duration(st.Duration.Count))
+}
