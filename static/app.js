@@ -222,6 +222,8 @@ class App {
     if (!this.#mayPublish) this.#listener = true;
     this.#people = new Map((message.participants || []).map((/** @type {any} */ person) => [person.id, person]));
     if (!this.#inRoom) this.#enter();
+    const me = this.#people.get(this.#me);
+    if (me) me.publishing = !this.#listener;
     this.#ui.room.roster([...this.#people.values()], this.#me);
     if (message.resumed && this.#call) this.#call.signalUp();
     else this.#newCall(message);
@@ -309,7 +311,8 @@ class App {
     }
     const person = { ...known, ...participant };
     this.#people.set(participant.id, person);
-    this.#ui.room.put(person);
+    if (person.id === this.#me) this.#drawMute();
+    else this.#ui.room.put(person);
     if (!known) this.#ui.announce(`${person.name} joined`);
     else if (known.muted !== person.muted && person.id !== this.#me) this.#ui.announce(`${person.name} ${person.muted ? "muted" : "unmuted"}`);
   }
@@ -398,7 +401,7 @@ class App {
     const call = this.#call;
     const client = this.#statsReader.read(await call.stats());
     if (this.#ui.panels.open !== "stats" || call !== this.#call) return;
-    this.#ui.panels.stats(statRows(client, this.#serverStats, { socketRttMs: this.#signal?.rttMs || 0, state: call.state }));
+    this.#ui.panels.stats(statRows(client, this.#serverStats, { socketRttMs: this.#signal ? this.#signal.rttMs : null, state: call.state }));
   }
 
   // --- microphone, mute, devices ---
@@ -477,7 +480,8 @@ class App {
   #drawMute() {
     const me = this.#people.get(this.#me);
     if (me) {
-      me.muted = !this.#talk.live && !this.#listener;
+      me.muted = !this.#talk.live && !this.#listener; // nobody knows better than we
+      me.publishing = !this.#listener;
       this.#ui.room.put(me);
     }
     this.#ui.room.mute({ muted: this.#talk.muted, talking: this.#talk.talking, listener: this.#listener });

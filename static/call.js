@@ -108,8 +108,8 @@ export class Call {
     this.#pc = pc;
     pc.onnegotiationneeded = () => this.#enqueue(() => this.#offer());
     pc.onicecandidate = (event) => this.#localCandidate(event.candidate);
-    pc.onconnectionstatechange = () => this.#assess();
-    pc.oniceconnectionstatechange = () => this.#assess();
+    pc.onconnectionstatechange = () => this.#assess(false);
+    pc.oniceconnectionstatechange = () => this.#assess(true);
     pc.ontrack = (event) => this.#hooks.onTrack(event.track);
     this.#to("connecting", "");
     this.#audio = pc.addTransceiver(options.track || "audio", { direction: this.#direction(options.track) });
@@ -296,8 +296,11 @@ export class Call {
     return this.#hooks.send({ type: "candidate", ...init });
   }
 
-  /** Reads the connection's own states and moves ours. */
-  #assess() {
+  /**
+   * Reads the connection's own states and moves ours.
+   * @param {boolean} ice the ICE state changed; both states say "failed", and one failure is one restart
+   */
+  #assess(ice) {
     const pc = this.#pc;
     if (!pc || this.#state === "closed") return;
     if (pc.connectionState === "connected") {
@@ -311,16 +314,16 @@ export class Call {
       if (this.#state !== "connected") this.#to("connected", "");
       return;
     }
-    const ice = pc.iceConnectionState;
-    if (pc.connectionState === "failed" && (ice === "connected" || ice === "completed")) {
+    const path = pc.iceConnectionState;
+    if (pc.connectionState === "failed" && (path === "connected" || path === "completed")) {
       this.#fail("dtls"); // the path works and the handshake does not: only a new connection helps
       return;
     }
-    if (ice === "failed") {
-      if (this.#state !== "failed") this.#restart("failed");
+    if (path === "failed") {
+      if (ice && this.#state !== "failed") this.#restart("failed");
       return;
     }
-    if (ice === "disconnected" && this.#state === "connected" && !this.#grace) {
+    if (path === "disconnected" && this.#state === "connected" && !this.#grace) {
       this.#grace = this.#env.setTimeout(() => {
         this.#grace = null;
         if (this.#pc?.iceConnectionState !== "connected") this.#restart("disconnected");
@@ -333,7 +336,8 @@ export class Call {
     const pc = this.#pc;
     if (!pc || this.#state === "closed") return;
     this.#env.clearTimeout(this.#deadline);
-    this.#deadline = null;
+    this.#env.clearTimeout(this.#grace);
+    this.#deadline = this.#grace = null;
     const healthy = pc.connectionState === "connected";
     if (!this.#up) {
       this.#restartUnsent = true;

@@ -46,7 +46,7 @@ const browser = {
   socket: (url, protocol) => new WebSocket(url, protocol),
   setTimeout: (f, ms) => setTimeout(f, ms),
   clearTimeout: (id) => clearTimeout(id),
-  now: () => Date.now(),
+  now: () => performance.now(),
   random: () => Math.random(),
 };
 
@@ -62,13 +62,13 @@ export class Signal {
   /** @type {any} */ #retryTimer = null;
   /** @type {any} */ #connectTimer = null;
   /** @type {any} */ #pingTimer = null;
-  /** @type {number} */ #pingSentAt = 0; // 0: none outstanding
+  /** @type {number | null} */ #pingSentAt = null; // null: none outstanding
   /** @type {number} */ #retryAfterMs = 0; // the server's wish, for the next wait only
   /** @type {{code: string, message: string} | null} */ #end = null; // why the next close is final
   /** @type {string} */ #reason = "";
   /** @type {boolean} */ #entered = false;
-  /** Round trip of the last ping in milliseconds; 0 before the first. @type {number} */
-  rttMs = 0;
+  /** Round trip of the last ping in milliseconds; null before the first. @type {number | null} */
+  rttMs = null;
 
   /**
    * @param {string} url ws: or wss: address of /ws
@@ -316,17 +316,17 @@ export class Signal {
   #silence() {
     this.#env.clearTimeout(this.#connectTimer);
     this.#env.clearTimeout(this.#pingTimer);
-    this.#pingSentAt = 0;
+    this.#pingSentAt = null;
   }
 
   #beat() {
     this.#env.clearTimeout(this.#pingTimer);
     this.#pingTimer = this.#env.setTimeout(() => {
-      if (this.#pingSentAt && this.#env.now() - this.#pingSentAt >= PONG_WITHIN_MS) {
+      if (this.#pingSentAt !== null && this.#env.now() - this.#pingSentAt >= PONG_WITHIN_MS) {
         this.#drop("no answer");
         return;
       }
-      if (!this.#pingSentAt) this.#ping();
+      if (this.#pingSentAt === null) this.#ping();
       this.#beat();
     }, PING_EVERY_MS);
   }
@@ -338,7 +338,7 @@ export class Signal {
 
   /** Anything that arrives shows that the socket lives. */
   #answered() {
-    this.#pingSentAt = 0;
+    this.#pingSentAt = null;
   }
 
   /**

@@ -8,7 +8,7 @@ import { mouthToEarMs } from "./stats.js";
 /**
  * @param {import("./stats.js").ClientStats} client
  * @param {any} server the `stats` message, null before the first
- * @param {{socketRttMs: number, state: string}} more
+ * @param {{socketRttMs: number | null, state: string}} more
  * @returns {{title: string, rows: Row[]}[]}
  */
 export function statRows(client, server, more) {
@@ -52,7 +52,7 @@ export function statRows(client, server, more) {
         { label: "Media", value: client.path || (transport.protocol ? String(transport.protocol).toUpperCase() : "–") },
         { label: "Candidates", value: client.pair || (transport.remoteAddress ? `${transport.remoteAddress} → ${transport.localAddress}` : "–") },
         { label: "State", value: more.state },
-        { label: "Signaling round trip", value: more.socketRttMs ? ms(more.socketRttMs) : "–" },
+        { label: "Signaling round trip", value: ms(more.socketRttMs) },
       ],
     },
   ];
