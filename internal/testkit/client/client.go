@@ -255,7 +255,7 @@ func (c *Client) Close(ctx context.Context) error {
 	return err
 }
 
-// Vanish closes the sockets without a word to the server, as a crash does.
+// Vanish closes the connection without DELETE.
 func (c *Client) Vanish() { c.abandon() }
 
 func (c *Client) abandon() {
