@@ -238,7 +238,7 @@ func TestSilentSockets(t *testing.T) {
 			p, _ := h.join("a", "x")
 			reading := make(chan struct{})
 			go func() { _, _ = p.next(); close(reading) }() // answers pings; ends with the socket
-			time.Sleep(50 * time.Second)                     // virtual
+			time.Sleep(50 * time.Second)                    // virtual
 			if n := h.server.Stats().Sockets; n != 1 {
 				t.Errorf("%d sockets", n)
 			}

@@ -65,7 +65,9 @@ func (f *fakeRooms) roster(room string) []sfu.ParticipantInfo {
 	return out
 }
 
-func (f *fakeRooms) log(format string, args ...any) { f.calls = append(f.calls, fmt.Sprintf(format, args...)) }
+func (f *fakeRooms) log(format string, args ...any) {
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+}
 
 func (f *fakeRooms) do(participant string, fail error, format string, args ...any) error {
 	f.mu.Lock()
@@ -106,6 +108,9 @@ func (f *fakeRooms) ICERestart(_ context.Context, participant, ufrag, pwd string
 }
 
 func (f *fakeRooms) SetMuted(_ context.Context, by, participant string, muted bool) error {
+	if by != participant && !muted {
+		return sfu.ErrForbidden
+	}
 	if err := f.do(participant, nil, "mute %s %s %v", by, participant, muted); err != nil {
 		return err
 	}
@@ -164,7 +169,9 @@ func (f *fakeRooms) Leave(_ context.Context, participant, reason string) error {
 }
 
 // kick removes a participant as the node does of itself.
-func (f *fakeRooms) kick(participant, reason string) { _ = f.Leave(context.Background(), participant, reason) }
+func (f *fakeRooms) kick(participant, reason string) {
+	_ = f.Leave(context.Background(), participant, reason)
+}
 
 func (f *fakeRooms) emit(participant string, ev sfu.Event) {
 	f.mu.Lock()

@@ -43,7 +43,7 @@ type (
 		Token  string `json:"token,omitempty"`
 		Resume string `json:"resume,omitempty"`
 	}
-	// MuteRequest mutes the sender, or with Participant somebody else (admins only, and to mute only).
+	// MuteRequest mutes or unmutes the sender, or with Participant somebody else (admins only; nobody's own mute is undone).
 	MuteRequest struct {
 		Muted       bool   `json:"muted"`
 		Participant string `json:"participant,omitempty"`

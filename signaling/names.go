@@ -70,9 +70,9 @@ func checkChat(text string) error {
 }
 
 // checkIdentity says whether a token's subject can be a participant's id: printable ASCII without space, and without
-// '~', which marks ids that the server made from an identity.
+// '~', which marks ids that the server made from an identity. "self" and "server" mean something else in the message mute.
 func checkIdentity(id string) bool {
-	if id == "" || len(id) > maxIdentity {
+	if id == "" || len(id) > maxIdentity || id == "self" || id == "server" {
 		return false
 	}
 	for i := 0; i < len(id); i++ {

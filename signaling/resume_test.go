@@ -27,8 +27,6 @@ func TestResume(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		p, first := h.join("a", "Ann")
 		id := first.Participant
-		h.rooms.emit(id, sfu.OfferEvent{SDP: "v=0\r\ns=unanswered\r\n"})
-		hearAs[Offer](p) // delivered, but never answered
 		p.cut()
 		synctest.Wait()
 		if got := h.rooms.attached(id); !slices.Equal(got, []bool{true, false}) {
@@ -39,7 +37,6 @@ func TestResume(t *testing.T) {
 		}
 
 		// What happens meanwhile: the roster takes the place of changes, levels are of the moment, chat and mute wait.
-		h.rooms.emit(id, sfu.CandidateEvent{Candidate: sfu.Candidate{Candidate: "candidate:1"}})
 		h.rooms.emit(id, sfu.ParticipantEvent{Change: sfu.ChangeLeft, Participant: sfu.ParticipantInfo{ID: "gone"}})
 		h.rooms.emit(id, sfu.LevelsEvent{})
 		h.rooms.emit(id, sfu.StatsEvent{})
@@ -47,7 +44,10 @@ func TestResume(t *testing.T) {
 		h.rooms.emit(id, sfu.QualityEvent{Qualities: []sfu.Quality{{Participant: id, Score: 1}}})
 		h.rooms.emit(id, sfu.QualityEvent{Qualities: []sfu.Quality{{Participant: id, Score: 3}}})
 		h.rooms.emit(id, sfu.MuteEvent{Muted: true, By: "boss"})
-		time.Sleep(29 * time.Second) // virtual
+		time.Sleep(26 * time.Second) // virtual
+		h.rooms.emit(id, sfu.OfferEvent{SDP: "v=0\r\ns=unanswered\r\n"})
+		h.rooms.emit(id, sfu.CandidateEvent{Candidate: sfu.Candidate{Candidate: "candidate:1"}})
+		time.Sleep(3 * time.Second)
 
 		q := h.resume("a", first.Resume)
 		again := hearAs[Joined](q)
@@ -78,6 +78,20 @@ func TestResume(t *testing.T) {
 		r := h.resume("a", first.Resume)
 		hearAs[Joined](r)
 		r.say(Ping{T: 2})
+		hearAs[Pong](r)
+		// Delivered but not answered: said again, but not when it is too late to answer.
+		h.rooms.emit(id, sfu.OfferEvent{SDP: "v=0\r\n"})
+		hearAs[Offer](r)
+		r.cut()
+		synctest.Wait()
+		r = h.resume("a", first.Resume)
+		hearAs[Joined](r)
+		hearAs[Offer](r)
+		r.cut()
+		time.Sleep(offerLife) // virtual
+		r = h.resume("a", first.Resume)
+		hearAs[Joined](r)
+		r.say(Ping{T: 3})
 		hearAs[Pong](r)
 		if got := h.rooms.called("leave"); len(got) != 0 {
 			t.Errorf("%v", got)

@@ -42,6 +42,7 @@ type session struct {
 	// offer is the server's last offer while it is not answered, candidates what came after it; both are said again
 	// to a new socket, since nobody knows what the old one still delivered.
 	offer      *outgoing
+	offeredAt  time.Time
 	candidates []outgoing
 	held       []outgoing // other messages for the next socket
 	heldBytes  int
@@ -52,6 +53,10 @@ type session struct {
 
 // maxHeldCandidates is more than a server with MaxSDPCandidates candidates can have to say.
 const maxHeldCandidates = 2 * MaxSDPCandidates
+
+// offerLife is how long an offer of the server's is worth answering. The node gives it up later than that, and offers
+// anew where it still needs to.
+const offerLife = 5 * time.Second
 
 // maxHeldMessages and maxHeldBytes leave room in an empty queue for the rest of what a new socket is told.
 const (
@@ -109,7 +114,7 @@ func (s *session) tell(m Message, i importance) {
 	}
 	switch m.(type) {
 	case Offer:
-		s.offer, s.candidates = &out, nil
+		s.offer, s.offeredAt, s.candidates = &out, time.Now(), nil
 	case Candidate:
 		if s.candidates = append(s.candidates, out); len(s.candidates) > maxHeldCandidates {
 			s.candidates = slices.Delete(s.candidates, 0, 1)
@@ -223,7 +228,7 @@ func (s *session) attach(c *conn, resumed bool, participants func() ([]sfu.Parti
 		s.names[p.ID] = p.Name
 	}
 	c.say(joined)
-	if s.offer != nil {
+	if s.offer != nil && time.Since(s.offeredAt) < offerLife {
 		c.send(*s.offer)
 	}
 	for _, m := range slices.Concat(s.candidates, s.takeHeld()) {

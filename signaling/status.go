@@ -57,6 +57,11 @@ var sfuErrors = [...]struct {
 	{sfu.ErrBadCandidate, CodeBadCandidate},
 	{sfu.ErrGlare, CodeGlare},
 	{sfu.ErrNoOffer, CodeBadSDP},
+	{sfu.ErrSDPTooLarge, CodeSDPTooLarge}, // these five are ErrBadSDP too, so they come first
+	{sfu.ErrTooManyLines, CodeTooManyLines},
+	{sfu.ErrTooManyMedia, CodeTooManyMedia},
+	{sfu.ErrTooManyCodecs, CodeTooManyCodecs},
+	{sfu.ErrTooManyRIDs, CodeTooManyRIDs},
 	{sfu.ErrBadSDP, CodeBadSDP},
 }
 

@@ -44,6 +44,7 @@ func TestNewTokenRefuses(t *testing.T) {
 		"no key":       {"", testSecret, good, time.Hour},
 		"short secret": {testKey, testSecret[:31], good, time.Hour},
 		"no identity":  {testKey, testSecret, Token{Room: "a", Grants: full}, time.Hour},
+		"server":       {testKey, testSecret, Token{Identity: "server", Room: "a", Grants: full}, time.Hour},
 		"tilde":        {testKey, testSecret, Token{Identity: "a~b", Room: "a", Grants: full}, time.Hour},
 		"no room":      {testKey, testSecret, Token{Identity: "ann", Grants: full}, time.Hour},
 		"no grants":    {testKey, testSecret, Token{Identity: "ann", Room: "a"}, time.Hour},

@@ -355,7 +355,11 @@ func TestCORS(t *testing.T) {
 // the headers are on every answer, and the pages are the static handler's.
 func TestSecurityHeadersAndPages(t *testing.T) {
 	static := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) })
-	inBubble(t, func(c *Config) { c.Static = static; c.ICE = nil; c.Ready = func() error { return errors.New("no node") } }, func(t *testing.T, h *harness) {
+	inBubble(t, func(c *Config) {
+		c.Static = static
+		c.ICE = nil
+		c.Ready = func() error { return errors.New("no node") }
+	}, func(t *testing.T, h *harness) {
 		for _, path := range []string{"/", "/r/kitchen", "/app.js", "/ws", "/whip/a", "/api/v1/ice", "/healthz", "/readyz", "/api/x"} {
 			res := h.request("GET", path, "")
 			if res.Header.Get("X-Content-Type-Options") != "nosniff" || res.Header.Get("Referrer-Policy") != "no-referrer" ||
