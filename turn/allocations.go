@@ -23,6 +23,7 @@ type allocation struct {
 
 	// guarded by table.mu
 	deadline    time.Duration // on the server's clock; pion's own timer would fire lifetimeMargin later
+	granted     bool          // the deadline is that of a response
 	revoked     bool
 	ending      bool             // due has named it: somebody is ending it
 	permissions []netip.Addr     // few: searched from the front
@@ -130,12 +131,13 @@ func decrement[K comparable](m map[K]int, k K) {
 	}
 }
 
-// extend notes the lifetime that pion has granted.
-func (t *table) extend(key clientKey, lifetime time.Duration, now time.Duration) {
+// extend notes the lifetime that pion has granted. Pion answers a repeated Allocate from memory and lets its timer run on, so
+// only the first answer to an Allocate counts.
+func (t *table) extend(key clientKey, lifetime time.Duration, refresh bool, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if a := t.byKey[key]; a != nil {
-		a.deadline = now + lifetime - lifetimeMargin
+	if a := t.byKey[key]; a != nil && (refresh || !a.granted) {
+		a.granted, a.deadline = true, now+lifetime-lifetimeMargin
 	}
 }
 

@@ -58,8 +58,11 @@ func escapeParticipant(participant string) string {
 }
 
 func (c *credentials) mint(participant string, now time.Time) (username, password string) {
-	username = strconv.FormatInt(now.Add(c.ttl).Unix(), 10) + ":" + escapeParticipant(participant) + ":" +
-		strconv.FormatUint(c.serial.Add(1), 16)
+	serial := strconv.FormatUint(c.serial.Add(1), 16)
+	if participant = escapeParticipant(participant); participant == "" {
+		participant = "guest-" + serial // so that guests do not share one quota
+	}
+	username = strconv.FormatInt(now.Add(c.ttl).Unix(), 10) + ":" + participant + ":" + serial
 	return username, c.password(username)
 }
 
@@ -69,34 +72,49 @@ func (c *credentials) password(username string) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// check returns the participant (escaped) and the long-term key of a username; live is false when it has expired at now.
-// ok is false for what this server never minted or has revoked. That the client knows the password is for the caller to find out.
-func (c *credentials) check(username, realm string, now time.Time) (participant string, key []byte, live, ok bool) {
+// identity is what a username says.
+type identity struct {
+	participant string // escaped
+	serial      uint64 // 0: minted elsewhere
+	key         []byte // the long-term key that a request must be signed with (RFC 8489, section 9.2.2)
+	live        bool   // not expired
+}
+
+// check takes a username apart. ok is false for what cannot be of this server's minting or has been revoked; that the client
+// knows the password is for the caller to find out.
+func (c *credentials) check(username, realm string, now time.Time) (id identity, ok bool) {
 	expiry, rest, found := strings.Cut(username, ":")
 	if !found || realm != c.realm {
-		return "", nil, false, false
+		return id, false
 	}
-	participant, tail := rest, ""
+	tail := ""
+	id.participant = rest
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
-		participant, tail = rest[:i], rest[i+1:]
+		id.participant, tail = rest[:i], rest[i+1:]
 	}
 	until, err := strconv.ParseInt(expiry, 10, 64)
-	if err != nil || participant == "" || until > now.Add(c.ttl+clockSkew).Unix() {
-		return "", nil, false, false
+	if err != nil || id.participant == "" || until > now.Add(c.ttl+clockSkew).Unix() {
+		return id, false
 	}
-	var serial uint64
 	if tail != "" {
-		if serial, err = strconv.ParseUint(tail, 16, 64); err != nil {
-			return "", nil, false, false
+		if id.serial, err = strconv.ParseUint(tail, 16, 64); err != nil {
+			return id, false
 		}
 	}
-	c.mu.Lock()
-	r, gone := c.revoked[participant]
-	c.mu.Unlock()
-	if gone && serial <= r.before {
-		return "", nil, false, false
+	if c.gone(id.participant, id.serial) {
+		return id, false
 	}
-	return participant, pionturn.GenerateAuthKey(username, realm, c.password(username)), now.Unix() < until, true
+	id.key = pionturn.GenerateAuthKey(username, realm, c.password(username))
+	id.live = now.Unix() < until
+	return id, true
+}
+
+// gone tells whether a credential has been revoked.
+func (c *credentials) gone(participant string, serial uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, ok := c.revoked[participant]
+	return ok && serial <= r.before
 }
 
 // revoke ends every credential of a participant minted so far and returns the participant as check names it.
@@ -120,7 +138,8 @@ func (c *credentials) forget(now time.Time) {
 }
 
 // Credentials mints a username and a password for one join of a participant; new allocations can be made with them for ttl,
-// allocations that exist may be refreshed until Revoke. Safe for concurrent use.
+// allocations that exist may be refreshed until Revoke. An empty participant is a guest: each minting has quotas of its own, and it
+// cannot be revoked. Safe for concurrent use.
 func (s *Server) Credentials(participant string, now time.Time) (username, password string, ttl time.Duration) {
 	username, password = s.creds.mint(participant, now)
 	return username, password, s.creds.ttl

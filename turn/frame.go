@@ -24,6 +24,8 @@ type framedConn struct {
 	session session
 	reader  *bufio.Reader
 
+	backlog *backlog // of pion's relay goroutine alone
+
 	// of pion's reader alone
 	accepted     time.Time
 	since        time.Time // without an allocation since
@@ -45,7 +47,7 @@ func newFramedConn(g *tcpGuard, raw net.Conn, src netip.AddrPort) *framedConn {
 		binding:      newBucket(limits.BindingPerSecond, mono),
 		unauthorized: newBucket(limits.UnauthorizedPerSecond, mono),
 	}
-	c.session.wire = c
+	c.session.wire, c.backlog = c, newBacklog(raw)
 	if g.tls != nil {
 		c.conn = tls.Server(raw, g.tls)
 	}
@@ -179,8 +181,16 @@ func (c *framedConn) patience() (time.Time, reason) {
 // send writes an answer of the guard's own.
 func (c *framedConn) send(b []byte) { c.write(b) } //nolint:errcheck // a failed write ends the connection
 
-// Write sends an answer or relayed data, whole; both come from different goroutines.
+// maxUnsent is how much may wait in a connection's socket before relayed packets are dropped: 8 KiB are well over half a second
+// of audio. A stream that has stalled would deliver everything late; voice wants the newest.
+const maxUnsent = 8 << 10
+
+// Write sends an answer or relayed data, whole; the two come from different goroutines. Relayed data that would wait is lost.
 func (c *framedConn) Write(p []byte) (int, error) {
+	if relayed(p) && c.backlog.unsent() > maxUnsent {
+		c.guard.srv.count.drop(reasonCongested, c.session.key.src.Addr())
+		return len(p), nil
+	}
 	b := c.session.answer(p)
 	if b == nil {
 		return len(p), nil
@@ -220,6 +230,11 @@ func (c *framedConn) RemoteAddr() net.Addr               { return c.raw.RemoteAd
 func (c *framedConn) SetDeadline(t time.Time) error      { return c.raw.SetDeadline(t) }
 func (c *framedConn) SetReadDeadline(t time.Time) error  { return c.raw.SetReadDeadline(t) }
 func (c *framedConn) SetWriteDeadline(t time.Time) error { return c.raw.SetWriteDeadline(t) }
+
+// relayed tells ChannelData and Data indications from answers.
+func relayed(b []byte) bool {
+	return len(b) >= 2 && (b[0] >= minChannel>>8 || b[0] == 0x00 && b[1] == 0x17)
+}
 
 func timeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 

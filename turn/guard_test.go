@@ -202,15 +202,16 @@ func TestCredentialNames(t *testing.T) {
 	for _, participant := range []string{"anna", "a:b:c", "with space", "ünï:çødé", strings.Repeat("long", 200), "%3A", "a@b"} {
 		name, password := c.mint(participant, now)
 		require.Less(t, len(name), 508, "RFC 8489, section 14.3")
-		got, key, live, ok := c.check(name, "parley", now)
-		require.True(t, ok && live, participant)
+		id, ok := c.check(name, "parley", now)
+		require.True(t, ok && id.live, participant)
+		got := id.participant
 		require.Equal(t, escapeParticipant(participant), got)
-		require.Equal(t, []byte(stun.NewLongTermIntegrity(name, "parley", password)), key)
+		require.Equal(t, []byte(stun.NewLongTermIntegrity(name, "parley", password)), id.key)
 		require.Equal(t, got, c.revoke(participant, now))
-		_, _, _, ok = c.check(name, "parley", now)
+		_, ok = c.check(name, "parley", now)
 		require.False(t, ok)
 		name, _ = c.mint(participant, now)
-		_, _, _, ok = c.check(name, "parley", now)
+		_, ok = c.check(name, "parley", now)
 		require.True(t, ok, "joined again")
 		user, src, ok := splitUserID(got + " [2001:db8::1]:9")
 		require.True(t, ok)
@@ -218,6 +219,13 @@ func TestCredentialNames(t *testing.T) {
 		require.Equal(t, "[2001:db8::1]:9", src.String())
 	}
 	require.NotEqual(t, escapeParticipant("a:b"), escapeParticipant("a%3Ab"))
+	one, _ := c.mint("", now)
+	two, _ := c.mint("", now)
+	a, ok := c.check(one, "parley", now)
+	require.True(t, ok)
+	b, ok := c.check(two, "parley", now)
+	require.True(t, ok)
+	require.NotEqual(t, a.participant, b.participant, "guests do not share a quota")
 }
 
 // fakeStream is a connection that hands out given pieces.

@@ -54,6 +54,11 @@ func (g *generator) AllocatePacketConn(conf pionturn.AllocateListenerConfig) (ne
 		}
 		return nil, nil, errQuota
 	}
+	if s := g.session(src); s == nil || srv.creds.gone(participant, s.serial) {
+		// The participant has left while pion was busy with this request; Revoke has not seen the allocation.
+		srv.table.revoke(participant)
+		srv.wake()
+	}
 	srv.count.allocations.Add(1)
 	return a.relay, net.UDPAddrFromAddrPort(local), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,9 @@ const (
 	totalBindingPerSecond      = 20_000
 	totalUnauthorizedPerSecond = 4_000
 )
+
+// udpReadBuffer holds what arrives while pion handles a burst: half a second of 500 clients.
+const udpReadBuffer = 1 << 20
 
 // janitorPeriod is how often lifetimes are looked at; Revoke wakes the janitor at once.
 const janitorPeriod = time.Second
@@ -86,6 +90,7 @@ func (s *Server) listen() error {
 		if err != nil {
 			return fmt.Errorf("listen on %v/udp: %w", ap, err)
 		}
+		conn.SetReadBuffer(udpReadBuffer) //nolint:errcheck // the kernel may give less
 		s.udp = append(s.udp, newUDPGuard(s, id, conn))
 		id++
 	}
@@ -178,9 +183,11 @@ func (s *Server) serveTCP(g *tcpGuard) error {
 // pionConfig holds what all listeners share. Each listener has a pion server of its own, so that a handler knows its session.
 func (s *Server) pionConfig(id int, find func(netip.AddrPort) *session) pionturn.ServerConfig {
 	return pionturn.ServerConfig{
-		Realm:         s.cfg.Realm,
-		LoggerFactory: silent{},
-		EventHandler:  s.events(id),
+		Realm: s.cfg.Realm,
+		// RFC 8656, section 7.2: IPv4 unless the client asks for more. Where there is no IPv4 to relay on, the client's family.
+		StrictAddressFamily: slices.ContainsFunc(s.cfg.RelayAddresses, netip.Addr.Is4),
+		LoggerFactory:       silent{},
+		EventHandler:        s.events(id),
 		AuthHandler: func(ra *pionturn.RequestAttributes) (string, []byte, bool) {
 			session := find(addrPort(ra.SrcAddr))
 			if session == nil {

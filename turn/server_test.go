@@ -1,15 +1,18 @@
 package turn
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pion/stun/v4"
+	pionturn "github.com/pion/turn/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -165,6 +168,117 @@ func TestExpiry(t *testing.T) {
 		}
 	}
 	require.Equal(t, uint64(3), r.Stats().Expired)
+}
+
+// A repeated Allocate is answered from memory and must not make us believe in a longer life than pion does.
+func TestRepeatedAllocateDoesNotExtend(t *testing.T) {
+	r := newRig(t, nil)
+	u := r.join(r.dial("udp"), fresh("p"))
+	req := u.request(stun.MethodAllocate, overUDP, lifetime(60)).Raw
+	require.Zero(t, code(t, u.ask(req)))
+	a := r.table.get(clientKey{0, addrPort(u.LocalAddr())})
+	r.table.mu.Lock()
+	a.deadline = r.clock() + 10*time.Second
+	before := a.deadline
+	r.table.mu.Unlock()
+	require.Zero(t, code(t, u.ask(req)))
+	r.table.mu.Lock()
+	require.Equal(t, before, a.deadline)
+	r.table.mu.Unlock()
+	require.Zero(t, u.do(stun.MethodRefresh, lifetime(60)))
+	r.table.mu.Lock()
+	require.Greater(t, a.deadline, before)
+	r.table.mu.Unlock()
+}
+
+// A participant that leaves while its Allocate is being handled does not keep the allocation.
+func TestRevokeDuringAllocate(t *testing.T) {
+	r := newRig(t, nil)
+	g := r.udp[0]
+	participant := fresh("p")
+	r.creds.revoke(participant, time.Now()) // the credentials are gone, and then the table is told of the allocation
+	g.handling.Lock()
+	gen := &generator{srv: r.Server, listener: 0, local: loopback, end: func(a *allocation) { a.relay.Close() },
+		session: func(netip.AddrPort) *session { return &session{srv: r.Server, serial: 1} }}
+	conn, _, err := gen.AllocatePacketConn(pionturn.AllocateListenerConfig{Network: "udp4", UserID: participant + " 127.0.0.9:9"})
+	g.handling.Unlock()
+	require.NoError(t, err)
+	defer conn.Close()
+	eventually(t, "allocation ends", func() bool { return r.Stats().Allocations == 0 })
+}
+
+// A client that does not read loses packets, not the connection, and later gets what is new then.
+func TestStalledStream(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the backlog of a socket is known on Linux only")
+	}
+	r := newRig(t, func(c *Config) { c.Limits.BandwidthBps = 1e10 })
+	for _, transport := range []string{"tcp", "tls"} {
+		before := r.Stats().Dropped["stream_congested"]
+		u := r.join(r.dial(transport), fresh("p"))
+		u.allocate()
+		require.Zero(t, u.bind(0x4000, r.media))
+		data := append([]byte{0x40, 0, 0x04, 0}, make([]byte, 1024)...)
+		for n := 0; r.Stats().Dropped["stream_congested"] < before+50; n++ {
+			require.Less(t, n, 200_000, "never stalls")
+			u.send(data)
+		}
+		fresh := append([]byte{0x40, 0, 0, 8}, "newest!!"...)
+		done := make(chan error, 1)
+		go func() {
+			for {
+				b, err := u.receive()
+				if err != nil || bytes.HasPrefix(b, fresh) {
+					done <- err
+					return
+				}
+			}
+		}()
+		for ended := false; !ended; { // again and again, as the first ones may still be dropped
+			u.send(fresh)
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+				ended = true
+			default:
+				r.alive()
+			}
+		}
+		u.Close()
+	}
+}
+
+// A client that reaches the server over IPv6 gets an IPv4 relay unless it asks otherwise (RFC 8656, section 7.2).
+func TestRelayFamily(t *testing.T) {
+	six := netip.MustParseAddrPort("[::1]:0")
+	probe, err := listenUDP(six)
+	if err != nil {
+		t.Skip("no IPv6 here")
+	}
+	probe.Close()
+	for _, only := range []bool{false, true} {
+		r := newRig(t, func(c *Config) {
+			c.UDP, c.TCP, c.TLS = []netip.AddrPort{six}, nil, nil
+			c.RelayAddresses = []netip.Addr{six.Addr(), loopback}
+			if only {
+				c.RelayAddresses = c.RelayAddresses[:1]
+			}
+		})
+		join := func() *user {
+			d, err := net.Dial("udp", r.Addrs().UDP[0].String())
+			require.NoError(t, err)
+			t.Cleanup(func() { d.Close() })
+			return r.join(&wire{Conn: d, t: t}, fresh("p"))
+		}
+		require.Equal(t, only, join().allocate().Addr().Is6())
+		require.True(t, join().allocate(familyIPv6).Addr().Is6())
+		if !only {
+			u := join()
+			require.True(t, u.allocate().Addr().Is4())
+			require.Zero(t, u.permit(r.media))
+			u.echoed(r.media, "six to four")
+		}
+	}
 }
 
 // A client that lets go and asks again from the same port is not given an allocation while pion may still delete it.

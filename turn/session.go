@@ -22,6 +22,7 @@ type session struct {
 	raw     []byte // borrowed from pion's buffer until the next read
 	packet  packet
 	auth    []byte    // long-term key, once the user name is known
+	serial  uint64    // of the credential
 	valid   bool      // the request is signed with it
 	code    errorCode // what to answer instead of pion's error; 0: leave it
 	paid    bool      // the answer has been counted against the source already
@@ -102,7 +103,7 @@ func (s *session) answer(b []byte) []byte {
 	case classSuccess:
 		if m := s.packet.method; m == methodAllocate || m == methodRefresh {
 			if lifetime, ok := grantedLifetime(b); ok && lifetime > 0 {
-				s.srv.table.extend(s.key, time.Duration(lifetime)*time.Second, s.srv.clock())
+				s.srv.table.extend(s.key, time.Duration(lifetime)*time.Second, m == methodRefresh, s.srv.clock())
 			}
 		}
 	case classError:
@@ -124,27 +125,27 @@ func (s *session) answer(b []byte) []byte {
 func (s *session) authenticate(method stun.Method, username, realm string) (userID string, key []byte, ok bool) {
 	srv := s.srv
 	s.code = codeUnauthorized // unless pion finds the signature good, or we know better
-	participant, key, live, known := srv.creds.check(username, realm, time.Now())
-	if !known || !signed(s.raw, key) {
+	id, ok := srv.creds.check(username, realm, time.Now())
+	if !ok || !signed(s.raw, id.key) {
 		srv.count.authFailures.Add(1)
 		srv.count.drop(reasonUnauthorized, s.key.src.Addr())
 		return "", nil, false
 	}
-	s.auth = key
+	s.auth, s.serial = id.key, id.serial
 	a := srv.table.get(s.key)
 	switch {
-	case method == stun.MethodAllocate && !live:
+	case method == stun.MethodAllocate && !id.live:
 		srv.count.drop(reasonUnauthorized, s.key.src.Addr())
 		return "", nil, false
 	case method != stun.MethodAllocate && a == nil:
 		s.valid, s.code = true, codeMismatch
 		return "", nil, false
-	case method != stun.MethodAllocate && a.participant != participant:
+	case method != stun.MethodAllocate && a.participant != id.participant:
 		s.valid, s.code = true, codeWrongCredentials
 		return "", nil, false
 	}
 	s.valid, s.code = true, 0
-	return participant + " " + s.key.src.String(), key, true
+	return id.participant + " " + s.key.src.String(), id.key, true
 }
 
 // splitUserID takes apart what authenticate has made.

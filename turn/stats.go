@@ -44,6 +44,7 @@ const (
 	reasonIdleTimeout
 	reasonWriteTimeout
 	reasonTLS
+	reasonCongested
 	reasons
 )
 
@@ -79,6 +80,7 @@ var reasonNames = [reasons]string{
 	reasonIdleTimeout:        "idle_timeout",
 	reasonWriteTimeout:       "write_timeout",
 	reasonTLS:                "tls_handshake",
+	reasonCongested:          "stream_congested",
 }
 
 // Stats is a snapshot of the server's counters. Counters only grow; gauges are named as such.

@@ -89,14 +89,6 @@ func (g *udpGuard) end(a *allocation) {
 	<-a.closed
 }
 
-// find returns the session when src is the client it is serving.
-func (g *udpGuard) find(src netip.AddrPort) *session {
-	if g.session.key.src != src {
-		return nil
-	}
-	return &g.session
-}
-
 func (g *udpGuard) Close() error                       { return g.conn.Close() }
 func (g *udpGuard) LocalAddr() net.Addr                { return g.conn.LocalAddr() }
 func (g *udpGuard) SetDeadline(t time.Time) error      { return g.conn.SetDeadline(t) }

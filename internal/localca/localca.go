@@ -33,7 +33,7 @@ var ErrDamaged = errors.New("damaged certificate file")
 type Config struct {
 	// Dir holds the files; it is made with mode 0700 if it is missing and belongs to this package.
 	Dir string
-	// Names are further names of the server. localhost, the host's name and the host's name with .local are always there;
+	// Names are further names of the server; an address among them counts as one. localhost, the host's name and the host's name with .local are always there;
 	// names outside the authority's constraints are left out.
 	Names []string
 	// Addresses returns the server's addresses now. Loopback is always there, public addresses are left out.
@@ -184,8 +184,14 @@ func (c *CA) subject(addresses []netip.Addr) subject {
 			names = append(names, short+".local")
 		}
 	}
-	names = append(names, c.cfg.Names...)
 	all := append([]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, addresses...)
+	for _, n := range c.cfg.Names {
+		if a, err := netip.ParseAddr(n); err == nil {
+			all = append(all, a)
+		} else {
+			names = append(names, n)
+		}
+	}
 	return newSubject(names, all, c.authority.cert)
 }
 

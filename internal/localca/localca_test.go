@@ -172,12 +172,13 @@ func TestAuthorityCannotSignForThePublic(t *testing.T) {
 func TestPublicAddressesAndNamesAreLeftOut(t *testing.T) {
 	m := newMachine("203.0.113.9", "192.168.1.2", "2001:db8::1", "224.0.0.1")
 	cfg := m.config(t.TempDir())
-	cfg.Names = []string{"www.example.com", "Call.Home.Arpa.", "bad name", "", "-x.local", "meet.lan"}
+	cfg.Names = []string{"www.example.com", "Call.Home.Arpa.", "bad name", "", "-x.local", "meet.lan", "172.16.9.9", "8.8.8.8"}
 	ca := open(t, cfg)
 	require.Equal(t, []string{"call.home.arpa", "localhost", "meet.lan", "studio", "studio.local"}, ca.Certificate().DNSNames)
 	for _, ip := range ca.Certificate().IPAddresses {
-		require.Contains(t, []string{"127.0.0.1", "::1", "192.168.1.2"}, ip.String())
+		require.Contains(t, []string{"127.0.0.1", "::1", "192.168.1.2", "172.16.9.9"}, ip.String())
 	}
+	require.NoError(t, handshake(t, ca, "127.0.0.1", "172.16.9.9"))
 	require.NoError(t, handshake(t, ca, "127.0.0.1", "192.168.1.2"))
 }
 
