@@ -81,11 +81,19 @@ func changeAddress(t *testing.T, l *rig.LAN, c *call) {
 	l.IP(t, "-n", l.Client, "address", "add", rig.ClientIP2+"/24", "dev", "lan0")
 	begin := time.Now()
 	for _, p := range c.pages {
+		p.Eval(t, `() => { __kit.moved = performance.now(); }`, nil, nil)
+	}
+	for _, p := range c.pages {
 		p.Wait(t, 40*time.Second, "media from the new address",
 			`async (address) => { const p = await __kit.pair(); return p?.iceState === 'connected' && p.localAddress === address }`, rig.ClientIP2)
 	}
 	c.requireMix(t, clean)
-	t.Logf("media is back %v after the change", time.Since(begin).Round(100*time.Millisecond))
+	t.Logf("checked %v after the change", time.Since(begin).Round(100*time.Millisecond))
+	for _, p := range c.pages {
+		var events string
+		p.Eval(t, `() => __kit.events.filter((e) => e.at > __kit.moved).map((e) => (e.at - __kit.moved).toFixed(0) + ' ' + e.what).join(', ')`, nil, &events)
+		t.Logf("%s, ms after the change: %s", p.Name, events)
+	}
 	require.Equal(t, before, c.participants(t), "the same participants as before")
 	c.noneLeft(t)
 }

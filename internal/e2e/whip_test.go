@@ -137,7 +137,7 @@ func TestGoneClientIsFreed(t *testing.T) {
 }
 
 // TestDrain: SIGTERM in the middle of a call closes every connection, refuses newcomers and ends with status 0 in 10 s
-// (which startServer's cleanup holds).
+// (which Server.Stop holds).
 func TestDrain(t *testing.T) {
 	s := rig.StartServer(t, rig.ServerOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
