@@ -32,7 +32,7 @@ unit: deps
 	$(GO) test $(GOFLAGS_) -race -timeout 10m ./...
 
 node-test: deps-test
-	node --test static/
+	node --test static/*.test.js
 
 e2e: deps-test build ## calls in a real Chromium, with real sound
 	$(GO) test $(E2E_TAGS) -count=1 -timeout 15m ./internal/e2e/...
