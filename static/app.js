@@ -35,6 +35,7 @@ class App {
   #me = "";
   #room = "";
   #name = "";
+  #token = "";
   #inRoom = false;
   #listener = false; // by choice or for want of a microphone
   #mayPublish = true;
@@ -148,9 +149,9 @@ class App {
     this.#listener = !this.#mic.track;
     this.#talk.set(muted);
     this.#mic.setLive(this.#talk.live);
-    const token = roomToken(room, "") || this.#link.token;
+    this.#token = roomToken(room, "") || this.#link.token;
     const url = signalURL(location);
-    this.#signal = new Signal(url, { room, name, token: token || undefined }, {
+    this.#signal = new Signal(url, { room, name, token: this.#token || undefined }, {
       onJoined: (message) => this.#joined(message),
       onMessage: (message) => this.#message(message),
       onState: (state, detail) => this.#signalState(state, detail),
@@ -177,7 +178,7 @@ class App {
   /** @param {{code: string, message: string}} end */
   #closed({ code, message }) {
     this.#hangUp();
-    const why = failure(code, message);
+    const why = failure(code === "bad_token" && !this.#token ? "no_token" : code, message);
     if (!this.#inRoom && code !== "left") {
       this.#ui.join.busy(false);
       this.#ui.join.failure(why);
@@ -331,6 +332,7 @@ class App {
     this.#socketAttempt = attempt;
     if (state === "waiting") {
       this.#call?.signalDown();
+      this.#ui.room.levels([]); // nobody tells us who speaks
       if (!this.#inRoom && attempt >= 2) this.#ui.join.failure(failure(reason === "draining" ? "draining" : "unreachable"));
     }
     this.#drawBanner();
@@ -572,10 +574,14 @@ class App {
 
   #share() {
     let note = "";
-    if (isLoopback(location.hostname)) {
+    let base = location.origin;
+    if (isLoopback(location.hostname) && meta("share-base")) {
+      base = meta("share-base");
+      if (meta("local-ca") === "1") note = `On a new device, open ${new URL(base).host}/ca first and trust this server.`;
+    } else if (isLoopback(location.hostname)) {
       note = "This address works on this computer only. For others, open the page at the address of this computer in your network first.";
     } else if (roomToken(this.#room, "")) note = "Everybody needs an invitation of their own to come in; yours is not part of this link.";
-    this.#ui.panels.share(roomLink(location, this.#room), note);
+    this.#ui.panels.share(roomLink({ origin: base }, this.#room), note);
   }
 }
 
@@ -584,9 +590,13 @@ function isLoopback(host) {
   return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\./.test(host);
 }
 
+/** What the server wrote into the page. @param {string} name */
+function meta(name) {
+  return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") || "";
+}
+
 /** @returns {Failure} */
 function insecureFailure() {
-  const meta = (/** @type {string} */ name) => document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") || "";
   const address = httpsAddress(location, meta("https-port"));
   const why = failure("insecure");
   if (!address) return { ...why, text: "Browsers give the microphone to https pages only, and this server has none. You can still join as a listener." };

@@ -36,6 +36,9 @@ type Options struct {
 	// HTTPSPort is the port under which the same host serves HTTPS; 0: none. A page opened over plain HTTP names it,
 	// since browsers give the microphone to secure pages only.
 	HTTPSPort int
+	// ShareBase is the origin of invitation links ("https://192.168.1.5:8443") when the page itself was opened on a
+	// loopback address, which is of no use to others; "": the page says so instead.
+	ShareBase string
 	// CA returns the certificate of the local authority that signed the HTTPS certificate, in PEM and in DER, and its
 	// SHA-256 fingerprint for people to compare. Called per request, from any goroutine. nil, or a result without PEM:
 	// there is none, and /ca, /ca.pem and /ca.crt do not exist.
@@ -84,7 +87,7 @@ func Handler(options Options) http.Handler {
 		}
 	}
 	var page bytes.Buffer
-	data := map[string]any{"Base": s.base, "Modules": modules, "HTTPSPort": "", "LocalCA": "0"}
+	data := map[string]any{"Base": s.base, "Modules": modules, "HTTPSPort": "", "LocalCA": "0", "ShareBase": options.ShareBase}
 	if options.HTTPSPort > 0 {
 		data["HTTPSPort"] = strconv.Itoa(options.HTTPSPort)
 	}

@@ -38,12 +38,13 @@ func fakeCA() (pem, der []byte, fingerprint string) {
 }
 
 func TestPages(t *testing.T) {
-	h := Handler(Options{HTTPSPort: 8443, CA: fakeCA})
+	h := Handler(Options{HTTPSPort: 8443, ShareBase: `https://10.0.0.2:8443/"><b>`, CA: fakeCA})
 	for _, test := range []struct {
 		target, contentType, contains string
 		status                        int
 	}{
 		{"/", "text/html; charset=utf-8", `name="https-port" content="8443"`, 200},
+		{"/", "text/html; charset=utf-8", `name="share-base" content="https://10.0.0.2:8443/&#34;&gt;&lt;b&gt;"`, 200},
 		{"/r/calm-otter", "text/html; charset=utf-8", `id="join-form"`, 200},
 		{"/r/%C3%BCbung/", "text/html; charset=utf-8", `id="join-form"`, 200},
 		{"/r/a/b", "", "", 404},

@@ -136,7 +136,7 @@ for (const [name, message, code] of [
 
 test("every failure has a title and a sentence to act on", () => {
   const codes = ["no_microphone", "mic_denied", "mic_denied_system", "mic_in_use", "mic_failed", "insecure", "unreachable", "no_route", "dtls", "browser_old", "no_common_codec",
-    "room_full", "server_full", "draining", "bad_token", "token_expired", "forbidden", "bad_room", "bad_name", "left", "kicked", "replaced", "closed", "internal"];
+    "room_full", "server_full", "draining", "no_token", "bad_token", "token_expired", "forbidden", "bad_room", "bad_name", "left", "kicked", "replaced", "closed", "internal"];
   const fallback = failure("no-such-code").title;
   for (const code of codes) {
     const { title, text } = failure(code);

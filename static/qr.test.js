@@ -93,7 +93,7 @@ function readQR(code) {
     }
     up = !up;
   }
-  const words = [];
+  /** @type {number[]} */ const words = [];
   for (let i = 0; i + 8 <= bits.length; i += 8) words.push(parseInt(bits.slice(i, i + 8).join(""), 2));
 
   // [blocks, data codewords] of the two groups, and error correction codewords per block, level M (table 9)

@@ -8,7 +8,14 @@ class FakeSocket {
   readyState = 0;
   /** @type {any[]} */ sent = [];
   closedWith = -1;
-  /** @type {any} */ onopen; /** @type {any} */ onmessage; /** @type {any} */ onclose; /** @type {any} */ onerror;
+  /** @type {any} */
+  onopen = null;
+  /** @type {any} */
+  onmessage = null;
+  /** @type {any} */
+  onclose = null;
+  /** @type {any} */
+  onerror = null;
   /** @param {string} data */
   send(data) { this.sent.push(JSON.parse(data)); }
   /** @param {number} code */

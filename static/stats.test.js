@@ -4,9 +4,9 @@ import { test } from "node:test";
 import { StatsReader, mouthToEarMs } from "./stats.js";
 import { statRows } from "./statsview.js";
 
-/** @param {number} k seconds since the start */
+/** @param {number} k seconds since the start @returns {Map<string, any>} */
 function report(k) {
-  return new Map(Object.entries({
+  return new Map(Object.entries(/** @type {Record<string, any>} */ ({
     T: { id: "T", type: "transport", selectedCandidatePairId: "P" },
     P: { id: "P", type: "candidate-pair", currentRoundTripTime: 0.0234, localCandidateId: "L", remoteCandidateId: "R" },
     L: { id: "L", type: "local-candidate", candidateType: "relay", relayProtocol: "tls", protocol: "udp", address: "10.0.0.1", port: 5000 },
@@ -17,7 +17,7 @@ function report(k) {
     O: { id: "O", type: "outbound-rtp", kind: "audio", timestamp: 1000 * k, bytesSent: 3000 * k },
     M: { id: "M", type: "remote-inbound-rtp", kind: "audio", fractionLost: 0.02 },
     Y: { id: "Y", type: "media-playout", totalPlayoutDelay: 48000 * 0.015 * k, totalSamplesCount: 48000 * k },
-  }));
+  })));
 }
 
 test("rates and means between two reports", () => {
