@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,10 +22,13 @@ type allocation struct {
 	relay       *relayConn
 	end         func() // ends it; safe against pion's handler, see udpGuard.end and framedConn.end
 
+	active atomic.Int64 // when the client last sent data through it, on the server's clock
+
 	// guarded by table.mu
 	deadline    time.Duration // on the server's clock; pion's own timer would fire lifetimeMargin later
 	granted     bool          // the deadline is that of a response
 	revoked     bool
+	replaced    bool             // makes room for its user's newer ones; no longer in byUser
 	ending      bool             // due has named it: somebody is ending it
 	permissions []netip.Addr     // few: searched from the front
 	channels    []netip.AddrPort // peers of channels, likewise
@@ -35,6 +39,11 @@ type allocation struct {
 // lifetimeMargin is how much earlier than pion's timer an allocation is ended. Pion's timer runs concurrently with its request
 // handler and can then meet a permission whose own timer is not yet set, a nil dereference; ours waits for the handler.
 const lifetimeMargin = 5 * time.Second
+
+// idleEnough is when an allocation may be replaced by its user's next one: a live one carries media or ICE's consent checks,
+// every 5 s at the least (RFC 7675, section 5.1). Without this, a client that changes its network and restarts ICE would find its
+// quota full of allocations that it can no longer reach, for up to ten minutes.
+const idleEnough = 10 * time.Second
 
 // tombstone is how long a 5-tuple stays unusable after its allocation has ended: pion's relay goroutine ends by deleting
 // whatever is allocated to the 5-tuple, which must not be a new allocation.
@@ -72,11 +81,28 @@ func (t *table) get(key clientKey) *allocation {
 	return t.byKey[key]
 }
 
-// admit says whether one more allocation fits; add asks again.
-func (t *table) admit(key clientKey, participant string, now time.Duration) reason {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.room(key, participant, now)
+// admit says whether one more allocation fits, and makes room for it where the user has one that lies idle; the caller wakes
+// the janitor then. add asks again.
+func (t *table) admit(key clientKey, participant string, now time.Duration) (r reason, wake bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r = t.room(key, participant, now)
+	if r != reasonQuotaUser {
+		return r, false
+	}
+	var idlest *allocation
+	for _, a := range t.byKey {
+		if a.participant == participant && !a.replaced && now-time.Duration(a.active.Load()) >= idleEnough &&
+			(idlest == nil || a.active.Load() < idlest.active.Load()) {
+			idlest = a
+		}
+	}
+	if idlest == nil {
+		return r, false
+	}
+	idlest.replaced = true
+	decrement(t.byUser, participant)
+	return t.room(key, participant, now), true
 }
 
 func (t *table) room(key clientKey, participant string, now time.Duration) reason {
@@ -99,6 +125,7 @@ func (t *table) add(a *allocation, now time.Duration) reason {
 		return r
 	}
 	delete(t.tombstones, a.key)
+	a.active.Store(int64(now))
 	a.deadline = now + minLifetime*time.Second - lifetimeMargin // until the response says better
 	t.byKey[a.key] = a
 	t.byUser[a.participant]++
@@ -116,7 +143,9 @@ func (t *table) remove(a *allocation, now time.Duration) {
 	}
 	delete(t.byKey, a.key)
 	delete(t.byRelayed, a.relayed)
-	decrement(t.byUser, a.participant)
+	if !a.replaced {
+		decrement(t.byUser, a.participant)
+	}
 	decrement(t.bySource, sourcePrefix(a.key.src.Addr()))
 	t.tombstones[a.key] = now + tombstone
 	if len(t.byKey) == 0 && t.idle != nil {
@@ -145,15 +174,13 @@ func (t *table) extend(key clientKey, lifetime time.Duration, refresh bool, now 
 func (t *table) revoke(participant string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byUser[participant] == 0 {
-		return false
-	}
+	any := false
 	for _, a := range t.byKey {
 		if a.participant == participant {
-			a.revoked = true
+			a.revoked, any = true, true
 		}
 	}
-	return true
+	return any
 }
 
 // due appends the allocations that must end now, each once, and buries old tombstones.
@@ -171,7 +198,7 @@ func (t *table) due(now time.Duration, revoked, expired []*allocation) (r, e []*
 			continue
 		case a.revoked:
 			revoked = append(revoked, a)
-		case now >= a.deadline:
+		case a.replaced, now >= a.deadline:
 			expired = append(expired, a)
 		default:
 			continue

@@ -31,14 +31,14 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 // rig is a running server with its media: an echo on an allowed address.
 type rig struct {
 	*Server
-	t     *testing.T
+	t     testing.TB
 	media netip.AddrPort
 	tls   *tls.Config // for clients
 	stop  func()      // stops the server and checks that it ends well
 }
 
 // newRig starts a server on loopback with one listener of each kind. Limits per second are off unless change sets them.
-func newRig(t *testing.T, change func(*Config)) *rig {
+func newRig(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, media: echo(t, netip.AddrPortFrom(loopback, 0))}
 	server, client := certificates(t)
@@ -82,7 +82,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 }
 
 // certificates makes a self-signed server certificate for 127.0.0.1 and a client that trusts it.
-func certificates(t *testing.T) (server, client *tls.Config) {
+func certificates(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
 	cert := selfSigned(t)
 	pool := x509.NewCertPool()
@@ -91,7 +91,7 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 }
 
 // echo answers every datagram with itself until the test ends.
-func echo(t *testing.T, at netip.AddrPort) netip.AddrPort {
+func echo(t testing.TB, at netip.AddrPort) netip.AddrPort {
 	t.Helper()
 	conn, err := listenUDP(at)
 	require.NoError(t, err)
@@ -114,10 +114,10 @@ func echo(t *testing.T, at netip.AddrPort) netip.AddrPort {
 // victim is a UDP socket that nothing may reach.
 type victim struct {
 	*net.UDPConn
-	t *testing.T
+	t testing.TB
 }
 
-func newVictim(t *testing.T, a netip.Addr) *victim {
+func newVictim(t testing.TB, a netip.Addr) *victim {
 	t.Helper()
 	conn, err := listenUDP(netip.AddrPortFrom(a, 0))
 	require.NoError(t, err)
@@ -142,7 +142,7 @@ func (v *victim) untouched() {
 // wire is one client's connection to the server, of any transport, seen as whole messages.
 type wire struct {
 	net.Conn
-	t      *testing.T
+	t      testing.TB
 	stream bool
 }
 
@@ -370,7 +370,7 @@ func (u *user) echoed(peer netip.AddrPort, data string) {
 }
 
 // code is the error code of a response, 0 for success.
-func code(t *testing.T, m *stun.Message) errorCode {
+func code(t testing.TB, m *stun.Message) errorCode {
 	t.Helper()
 	if m.Type.Class == stun.ClassSuccessResponse {
 		return 0
@@ -389,7 +389,7 @@ func (w *wire) gone(what string) {
 }
 
 // eventually waits for a condition that another goroutine brings about, by yielding to it.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	require.Eventually(t, ok, patience, 2*time.Millisecond, what)
 }

@@ -49,10 +49,12 @@ func (s *session) receive(b []byte, stream bool, send func([]byte)) bool {
 	p := &s.packet
 	switch {
 	case p.channelData, p.method == methodSend:
-		if srv.table.get(s.key) == nil {
+		a := srv.table.get(s.key)
+		if a == nil {
 			srv.count.drop(reasonNoAllocation, s.key.src.Addr())
 			return false
 		}
+		a.active.Store(int64(srv.clock()))
 		return true
 	case p.method == methodBinding && p.class == classIndication:
 		srv.count.drop(reasonKeepalive, s.key.src.Addr())
@@ -164,7 +166,10 @@ func (s *session) quota(userID string) bool {
 	if !ok {
 		return false
 	}
-	r := s.srv.table.admit(s.key, participant, s.srv.clock())
+	r, wake := s.srv.table.admit(s.key, participant, s.srv.clock())
+	if wake {
+		s.srv.wake()
+	}
 	return s.refuseQuota(r)
 }
 

@@ -92,7 +92,7 @@ type Stats struct {
 	BindingAnswers   uint64
 	AuthFailures     uint64 // requests whose signature did not fit
 	Revoked          uint64 // allocations ended because their participant left
-	Expired          uint64 // allocations ended because nobody refreshed them
+	Expired          uint64 // allocations ended because nobody refreshed them, or idle ones for their user's newer ones
 	UpPackets        uint64 // relayed from clients to peers
 	UpBytes          uint64 // payload only
 	DownPackets      uint64 // relayed from peers to clients

@@ -451,6 +451,35 @@ func TestT07QuotaOfAUser(t *testing.T) {
 	r.join(r.dial("udp"), "greedy").allocate()
 }
 
+// A client that has changed its network takes the place of its own allocations that have fallen silent.
+func TestT07IdleAllocationsGiveWay(t *testing.T) {
+	r := newRig(t, nil)
+	participant := fresh("roaming")
+	var old []*user
+	for i := range 4 {
+		u := r.join(r.dial(transports[i%3]), participant)
+		u.allocate()
+		require.Zero(t, u.permit(r.media))
+		old = append(old, u)
+	}
+	r.table.mu.Lock()
+	for _, a := range r.table.byKey {
+		a.active.Store(int64(r.clock() - idleEnough))
+	}
+	r.table.mu.Unlock()
+	old[0].echoed(r.media, "still here")
+	for range 3 {
+		r.join(r.dial("udp"), participant).allocate()
+	}
+	require.Equal(t, codeQuota, r.join(r.dial("udp"), participant).do(stun.MethodAllocate, overUDP))
+	eventually(t, "the idle ones end", func() bool { return r.Stats().Allocations == 4 })
+	old[0].echoed(r.media, "and still")
+	r.Revoke(participant)
+	eventually(t, "all end", func() bool { return r.Stats().Allocations == 0 })
+	require.Empty(t, r.table.byUser)
+	require.Empty(t, r.table.bySource)
+}
+
 func TestT07QuotaOfAnAddress(t *testing.T) {
 	r := newRig(t, nil)
 	counts := map[errorCode]int{}
