@@ -2,8 +2,9 @@ package sfu
 
 import "sync"
 
-// eventQueueLen is how many events may wait for an observer (reliability table, WebSocket queue).
-const eventQueueLen = 256
+// eventQueueLen is how many events may wait for an observer: everybody of a full node leaving one room at once. What a
+// client may be behind is for its signaling session to say.
+const eventQueueLen = 1024
 
 // eventQueue hands events to one observer, in order, from one goroutine. Levels, qualities and stats are worth
 // nothing once newer ones exist: only the newest of each waits. The others are never dropped: a full queue means an

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -123,12 +124,12 @@ func power(payload []byte, hz float64) float64 {
 // testNode is a node with its mixer, running.
 type testNode struct {
 	*Node
-	t *testing.T
+	t testing.TB
 }
 
 type nodeOption func(*Config, *timing)
 
-func newTestNode(t *testing.T, options ...nodeOption) *testNode {
+func newTestNode(t testing.TB, options ...nodeOption) *testNode {
 	t.Helper()
 	log := zap.NewNop()
 	if testing.Verbose() {
@@ -220,7 +221,7 @@ func await[E Event](t *testing.T, r *recorder, what string, match func(E) bool) 
 
 // client is a participant's end: a pion peer connection with a tone for a microphone.
 type client struct {
-	t     *testing.T
+	t     testing.TB
 	n     *testNode
 	id    string
 	pc    *webrtc.PeerConnection
@@ -243,7 +244,7 @@ type clientOptions struct {
 	munge     func(string) string
 	send      func(c *client, h *rtp.Header, payload []byte) // instead of plain packets
 	deny      func(*JoinRequest)
-	tcp       bool
+	tcp, v6   bool
 	socket    net.PacketConn // instead of sockets of its own
 }
 
@@ -273,7 +274,7 @@ func (r *rawTrack) RID() string                           { return "" }
 func (r *rawTrack) StreamID() string                      { return "me" }
 func (r *rawTrack) Kind() webrtc.RTPCodecType             { return webrtc.RTPCodecTypeAudio }
 
-func clientAPI(t *testing.T, o clientOptions) *webrtc.API {
+func clientAPI(t testing.TB, o clientOptions) *webrtc.API {
 	t.Helper()
 	m := &webrtc.MediaEngine{}
 	codecs := []webrtc.RTPCodecParameters{{
@@ -295,14 +296,17 @@ func clientAPI(t *testing.T, o clientOptions) *webrtc.API {
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() && ip.To4() != nil })
+	s.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() && (ip.To4() == nil) == o.v6 })
 	s.SetHandleUndeclaredSSRCWithoutAnswer(true)
 	if o.socket != nil {
 		s.SetICEUDPMux(webrtc.NewICEUDPMux(nil, o.socket))
 	}
-	if o.tcp {
+	switch {
+	case o.tcp:
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
-	} else {
+	case o.v6:
+		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP6})
+	default:
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
@@ -520,4 +524,39 @@ func freeTCPPort(t *testing.T) uint16 {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+// freePorts finds a run of UDP ports on loopback that are free now.
+func freePorts(t *testing.T, count int) PortRange {
+	t.Helper()
+	for first := 21000; first < 30000; first += count {
+		var open []net.PacketConn
+		for p := first; p < first+count; p++ {
+			c, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", p))
+			if err != nil {
+				break
+			}
+			open = append(open, c)
+		}
+		for _, c := range open {
+			_ = c.Close()
+		}
+		if len(open) == count {
+			return PortRange{First: uint16(first), Last: uint16(first + count - 1)}
+		}
+	}
+	t.Fatal("no free ports")
+	return PortRange{}
+}
+
+func benchNode(b *testing.B) *Node { return newTestNode(b).Node }
+
+// cpuTime is what this process has used, user and system.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

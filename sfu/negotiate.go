@@ -260,18 +260,17 @@ func (p *participant) offerRestart(ctx context.Context) error {
 	return nil
 }
 
-// giveUpOffer rolls back an offer that the client has not answered, so that its own offers are taken again.
+// giveUpOffer ends an offer that the client has not answered, so that its own offers are taken again. pion cannot roll
+// back a local offer; it is given the client's last description as the answer. The path stays down until the
+// client restarts ICE, as it was.
 func (p *participant) giveUpOffer(peer *peer) {
-	if err := peer.pc.SetLocalDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeRollback, SDP: rollbackSDP}); err != nil {
-		p.log.Debug("roll back an offer", zap.Error(err))
-		p.discard(peer)
-		return
-	}
+	r := peer.understood.Load()
 	peer.offered = false
+	if err := peer.apply(context.Background(), r, peer.ufrag, peer.pwd, nil, true); err != nil {
+		p.log.Debug("give up an offer", zap.Error(err))
+		p.discard(peer)
+	}
 }
-
-// rollbackSDP is what pion wants to be able to parse although a rollback has no description.
-const rollbackSDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 
 // AddCandidate takes a trickled candidate. Candidates of another ICE generation, of sections that were turned down, by
 // host name, over TCP or at addresses that are not checked are ignored. Beyond 32 in one generation it fails with

@@ -89,11 +89,10 @@ func (p *peer) apply(ctx context.Context, r *remote, ufrag, pwd string, candidat
 		}
 	}
 	kind := webrtc.SDPTypeOffer
-	setup := r.setup
 	if answer {
 		kind = webrtc.SDPTypeAnswer
 	}
-	text := r.pionDescription(ufrag, pwd, setup, kept)
+	text := r.pionDescription(ufrag, pwd, r.setup, kept)
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: kind, SDP: text}); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadSDP, err)
 	}
