@@ -7,21 +7,24 @@ import (
 )
 
 const (
-	// joinAfterTicks is how long a participant must have been silent before its listeners share the whole mix again.
+	// joinAfterTicks is how long a participant must have been silent before its listeners share the whole mix again. Counted in
+	// ticks that were mixed: in those that were skipped its last sound does not leave the limiter.
 	joinAfterTicks = 100
+	// retryTicks is how often an encoder that could not be made is tried again.
+	retryTicks = 100
 	// spareBuses bounds the buses kept for the next speaker: 45 kB each.
 	spareBuses = 4
 )
 
 // place finds the bus for a listener that has just come (or that had to wait). It must not begin on a bus whose limiter
 // and encoder still hold its own voice, so one who is just speaking gets a bus of its own.
-func (r *Room) place(l *Listener, n int64) {
+func (r *Room) place(l *Listener) {
 	o := l.owner
 	b := r.full
 	switch {
 	case o != nil && o.bus != nil:
 		b = o.bus
-	case o != nil && n-o.lastActive < joinAfterTicks:
+	case o != nil && r.mixed-o.lastActive < joinAfterTicks:
 		if b = r.newBus(); b != nil {
 			b.excluded = o
 		}
@@ -43,7 +46,7 @@ func (r *Room) place(l *Listener, n int64) {
 
 // diverge gives the listeners of somebody who begins to speak a mix without that voice. Called before the first tick
 // that has it is mixed, so up to here both streams are the same, and the new one is a copy.
-func (r *Room) diverge(o *owner, n int64) {
+func (r *Room) diverge(o *owner) {
 	from := o.bus
 	if len(from.listeners) == len(o.listeners) {
 		from.excluded = o

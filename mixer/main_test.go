@@ -125,7 +125,6 @@ type fakeBuffer struct {
 	channels int
 	pulls    int
 	skips    int
-	flushes  int
 	gaps     int
 	inserted []uint16
 	played   [][]float32
@@ -167,7 +166,6 @@ func (b *fakeBuffer) Skip(time.Duration) {
 	}
 }
 func (b *fakeBuffer) DeclareGap() { b.gaps++ }
-func (b *fakeBuffer) Flush()      { b.flushes++ }
 func (b *fakeBuffer) Stats() neteq.Stats {
 	return neteq.Stats{PacketsReceived: uint64(len(b.inserted))}
 }
@@ -211,6 +209,7 @@ type fakeEncoder struct {
 	calls   int
 	resets  int
 	frames  [][]float32
+	last    []float32
 }
 
 const fakePayload = 16
@@ -230,6 +229,7 @@ func (e *fakeEncoder) Encode(pcm []float32, out []byte) (int, error) {
 		}
 	}
 	e.hash = h
+	e.last = append(e.last[:0], pcm...)
 	if e.lab.record {
 		e.frames = append(e.frames, append([]float32(nil), pcm...))
 	}

@@ -52,6 +52,7 @@ type Room struct {
 	waiting    []*Listener // those whose bus could not be made
 	started    bool
 	pulled     int64 // last tick to which the sources were moved on
+	mixed      int64 // ticks that were mixed
 	half       int   // half of the frame to be filled next
 	frameStart int64 // tick at which the frame began
 	eventful   int64 // last tick in which something came or was heard
@@ -68,7 +69,7 @@ type owner struct {
 	listeners  []*Listener
 	bus        *bus  // of all its listeners
 	active     bool  // heard in this tick
-	lastActive int64 // last tick in which it was heard
+	lastActive int64 // the same, as Room.mixed was then
 }
 
 type command struct {
@@ -233,7 +234,7 @@ func (r *Room) wake() {
 }
 
 // apply does what the mailbox says.
-func (r *Room) apply(n int64) {
+func (r *Room) apply() {
 	r.mu.Lock()
 	r.pending, r.mailbox = r.mailbox[:0], r.pending
 	r.mail.Store(false)
@@ -245,12 +246,13 @@ func (r *Room) apply(n int64) {
 		case dropSource:
 			// Source.closed makes it fade out; the tick removes it then.
 		case addListener:
-			r.listen(c.listener, n)
+			r.listen(c.listener)
 		case dropListener:
 			r.unlisten(c.listener)
 		}
 	}
 	clear(r.mailbox)
+	r.purge()
 }
 
 func (r *Room) owner(name string) *owner {
@@ -265,9 +267,13 @@ func (r *Room) owner(name string) *owner {
 	return o
 }
 
-func (r *Room) disown(o *owner) {
-	if o != nil && len(o.sources) == 0 && len(o.listeners) == 0 {
-		delete(r.owners, o.name)
+// purge forgets owners that have nothing here any more. Not before their last sound is out of every limiter and frame: who
+// comes back as a listener at once must not hear it.
+func (r *Room) purge() {
+	for name, o := range r.owners {
+		if len(o.sources) == 0 && len(o.listeners) == 0 && r.mixed-o.lastActive >= joinAfterTicks {
+			delete(r.owners, name)
+		}
 	}
 }
 
@@ -294,12 +300,11 @@ func (r *Room) leave() {
 		s.publish()
 		if o := s.owner; o != nil {
 			o.sources = slices.DeleteFunc(o.sources, func(x *Source) bool { return x == s })
-			r.disown(o)
 		}
 	}
 }
 
-func (r *Room) listen(l *Listener, n int64) {
+func (r *Room) listen(l *Listener) {
 	if l.closed.Load() {
 		return // its drop follows
 	}
@@ -312,7 +317,7 @@ func (r *Room) listen(l *Listener, n int64) {
 			r.hearing = append(r.hearing, o)
 		}
 	}
-	r.place(l, n)
+	r.place(l)
 }
 
 func (r *Room) unlisten(l *Listener) {
@@ -339,6 +344,5 @@ func (r *Room) unlisten(l *Listener) {
 	if len(o.listeners) == 0 {
 		o.bus = nil
 		r.hearing = slices.DeleteFunc(r.hearing, func(x *owner) bool { return x == o })
-		r.disown(o)
 	}
 }

@@ -271,6 +271,37 @@ func TestLateListenerNeverHearsItself(t *testing.T) {
 	}
 }
 
+// Nor must one whose source has just gone, nor one who was last heard before the computer stood still.
+func TestOwnVoiceDoesNotLingerInTheBus(t *testing.T) {
+	l := newLab(t, 1)
+	r := l.room(RoomConfig{})
+	a := l.source(r, "A", &fakeBuffer{sound: constant(0.5)})
+	l.listener(r, "X")
+	l.ticks(51)
+	a.Close()
+	l.ticks(1)
+	_, rec := l.listener(r, "A")
+	l.ticks(1)
+	on := true
+	l.source(r, "A", &fakeBuffer{sound: func(k int, frame []float32) {
+		if on {
+			constant(0.5)(k, frame)
+		}
+	}})
+	l.ticks(50)
+	on = false
+	l.advance(3 * time.Second) // the last sound is still in the limiter
+	l.ticks(50)
+	for i, pcm := range rec.pcm {
+		if p := peakOf(pcm); p != 0 {
+			t.Fatalf("frame %d: A hears %v", i, p)
+		}
+	}
+	if rec.count == 0 {
+		t.Error("A got nothing at all")
+	}
+}
+
 // The last listener on the shared bus takes it along instead of encoding twice; alone in a room nothing is encoded.
 func TestAloneInARoom(t *testing.T) {
 	l := newLab(t, 1)

@@ -16,8 +16,8 @@ const (
 	silentPeak = 1e-4
 	// maxGain bounds Source.SetGain: +18 dB.
 	maxGain = 8
-	// resyncTicks is how many missed ticks NetEq is made to skip one by one; after more it starts anew.
-	resyncTicks = 200
+	// skipTicks is how many missed ticks NetEq is made to skip one by one; more than a second is one jump for it anyway.
+	skipTicks = 100
 	// publishEvery is how often, in ticks, statistics are copied for readers.
 	publishEvery = 10
 )
@@ -28,7 +28,6 @@ type jitterBuffer interface {
 	Get(frame []float32, now time.Duration) neteq.Result
 	Skip(now time.Duration)
 	DeclareGap()
-	Flush()
 	Stats() neteq.Stats
 }
 
@@ -211,18 +210,10 @@ func (s *Source) drain() int {
 	}
 }
 
-// skip moves NetEq on by some ticks without decoding.
+// skip moves NetEq on by some ticks without decoding. One that has nothing has nothing to skip.
 func (s *Source) skip(ticks int64, now time.Duration) {
 	s.active, s.applied = false, 0
-	if ticks > resyncTicks {
-		if s.quiet {
-			ticks = 1 // nothing is buffered and nothing is playing: time means nothing to it
-		} else {
-			s.buffer.Flush()
-			return
-		}
-	}
-	for k := ticks - 1; k >= 0; k-- {
+	for k := min(ticks, skipTicks) - 1; k >= 0; k-- {
 		s.buffer.Skip(now - time.Duration(k)*tickDuration)
 	}
 }
@@ -242,7 +233,7 @@ func (s *Source) pull(now time.Duration) {
 	}
 	s.gap = false
 	result := s.buffer.Get(s.frame, now)
-	s.quiet = result.Muted || result.Speech == neteq.Silence
+	s.quiet = result.Muted
 	peak, power := measure(s.frame)
 	if !(power < 1e6) { // not a number, or beyond any
 		s.badFrames.Add(1)

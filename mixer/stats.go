@@ -10,7 +10,7 @@ type Stats struct {
 	Ticks    uint64 // room ticks that were run
 	Late     uint64 // of these, begun more than 5 ms after they were due
 	CaughtUp uint64 // of these, run although the tick after them was already due
-	Skipped  uint64 // room ticks that were left out because they were more than three behind
+	Skipped  uint64 // room ticks that were left out because they were more than five behind
 	Panics   uint64 // rooms closed because their tick panicked
 
 	Lateness Histogram // of room ticks: start less due time

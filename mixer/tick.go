@@ -29,7 +29,7 @@ func (r *Room) tick(n int64, now time.Duration) bool {
 		r.pulled, r.eventful = n-1, n
 	}
 	if r.mail.Load() {
-		r.apply(n)
+		r.apply()
 		r.eventful = n
 	}
 	if r.listeners == 0 {
@@ -71,13 +71,15 @@ func (r *Room) claim(s *Source, ticks int) {
 func (r *Room) listenTick(n int64, now time.Duration) {
 	missed := n - r.pulled - 1
 	r.pulled = n
+	r.mixed++
 	r.align(n, missed)
 	for _, s := range r.sources {
-		if missed > 0 {
-			s.skip(missed, now)
-		}
+		quiet := s.quiet
 		if s.drain() > 0 {
 			r.eventful = n
+		}
+		if missed > 0 && !quiet {
+			s.skip(missed, now)
 		}
 		s.pull(now)
 		s.claimed = 1
@@ -92,10 +94,10 @@ func (r *Room) listenTick(n int64, now time.Duration) {
 	for _, s := range r.sources {
 		s.shape()
 		if s.active && s.owner != nil {
-			s.owner.active, s.owner.lastActive = true, n
+			s.owner.active, s.owner.lastActive = true, r.mixed
 		}
 	}
-	r.regroup(n)
+	r.regroup()
 	r.mix()
 	if r.half == 0 {
 		r.frameStart = n
@@ -128,12 +130,12 @@ func (r *Room) align(n, missed int64) {
 }
 
 // regroup moves listeners to the buses they belong to in this tick.
-func (r *Room) regroup(n int64) {
-	if r.half == 0 && len(r.waiting) > 0 && n%100 < frameTicks {
+func (r *Room) regroup() {
+	if r.half == 0 && len(r.waiting) > 0 && r.mixed%retryTicks < frameTicks {
 		waiting := r.waiting
 		r.waiting = nil
 		for _, l := range waiting {
-			r.place(l, n)
+			r.place(l)
 		}
 	}
 	for _, o := range r.hearing {
@@ -144,8 +146,8 @@ func (r *Room) regroup(n int64) {
 		apart := o.bus.excluded == o
 		switch {
 		case o.active && !apart:
-			r.diverge(o, n)
-		case !o.active && apart && r.half == 0 && n-o.lastActive >= joinAfterTicks:
+			r.diverge(o)
+		case !o.active && apart && r.half == 0 && r.mixed-o.lastActive >= joinAfterTicks:
 			r.converge(o)
 		}
 		o.active = false

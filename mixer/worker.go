@@ -12,9 +12,9 @@ import (
 const (
 	// phases is how many starting points within the 10 ms rooms are spread over: every 2 ms.
 	phases = 5
-	// maxCatchUp is how many missed ticks in a row are made up. What is further behind is skipped as a whole: made up, it
-	// would leave in one burst of packets that come too late anyway.
-	maxCatchUp = 3
+	// maxCatchUp is how many missed ticks in a row are made up: 50 ms, what a listener's jitter buffer can still smooth. What
+	// is further behind is skipped as a whole: made up, it would leave in one burst of packets that come too late anyway.
+	maxCatchUp = 5
 	// lateAfter is when a tick counts as late.
 	lateAfter = 5 * time.Millisecond
 )

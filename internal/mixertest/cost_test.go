@@ -1,10 +1,10 @@
 package mixertest
 
 import (
+	"flag"
 	"fmt"
 	"math"
-	"os"
-	"strconv"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +126,15 @@ func newStepped(t testing.TB) *stepped {
 	return s
 }
 
+// processorTime is what the process has used, which other processes do not disturb as they do the clock.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // BenchmarkRooms measures whole rooms, from Source.Push to Sink.WriteFrame: one operation is 10 ms of all rooms, in which
 // half the talkers send a packet. CPU-ms/s is what they cost a core in real time.
 func BenchmarkRooms(b *testing.B) {
@@ -163,29 +172,32 @@ func BenchmarkRooms(b *testing.B) {
 			for range 300 {
 				step()
 			}
-			before := st.m.Stats()
+			before, spent := st.m.Stats(), processorTime()
 			b.ReportAllocs()
 			for b.Loop() {
 				step()
 			}
-			after := st.m.Stats()
-			ticks := float64(b.N)
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/ticks/10, "CPU-ms/s")
+			after, ticks := st.m.Stats(), float64(b.N)
+			b.ReportMetric((processorTime()-spent).Seconds()*1000/ticks*100, "CPU-ms/s")
 			b.ReportMetric(float64(after.Encodes-before.Encodes)/ticks*100, "encodes/s")
 			b.ReportMetric(float64(after.Frames-before.Frames)/ticks*100, "frames/s")
 		})
 	}
 }
 
-// TestLateness runs rooms on the real clock for as many seconds as PARLEY_LATENESS says and reports how late their ticks are. It
-// asserts nothing about time, which belongs to the machine.
+var latenessSeconds = flag.Int("lateness", 0, "run TestLateness for this many seconds")
+
+// TestLateness runs rooms on the real clock and reports how late their ticks are:
+//
+//	go test -tags nolibopusfile ./internal/mixertest -run Lateness -v -lateness 30
+//
+// It asserts nothing about time, which belongs to the machine.
 func TestLateness(t *testing.T) {
-	seconds, _ := strconv.Atoi(os.Getenv("PARLEY_LATENESS"))
+	seconds := *latenessSeconds
 	if seconds == 0 {
-		t.Skip("PARLEY_LATENESS=seconds is not set")
+		t.Skip("-lateness is not set")
 	}
 	m := newMixer(t, 0, nil)
-	stop := start(t, m)
 	var scripts []*script
 	for room := range 10 {
 		r := newRoom(t, m, mixer.RoomConfig{})
@@ -196,6 +208,7 @@ func TestLateness(t *testing.T) {
 			}
 		}
 	}
+	stop := start(t, m)
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for n := range seconds * 100 {
