@@ -26,6 +26,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait of a test; nothing is measured against it.
 const patience = 20 * time.Second
 
+// retransmit is how long a UDP client waits before it asks again.
+const retransmit = time.Second
+
 var loopback = netip.MustParseAddr("127.0.0.1")
 
 // rig is a running server with its media: an echo on an allowed address.
@@ -187,8 +190,10 @@ func (w *wire) send(b []byte) {
 }
 
 // receive returns the next whole message or ChannelData.
-func (w *wire) receive() ([]byte, error) {
-	if err := w.SetReadDeadline(time.Now().Add(patience)); err != nil {
+func (w *wire) receive() ([]byte, error) { return w.receiveBy(time.Now().Add(patience)) }
+
+func (w *wire) receiveBy(until time.Time) ([]byte, error) {
+	if err := w.SetReadDeadline(until); err != nil {
 		return nil, err
 	}
 	b := make([]byte, 2048)
@@ -207,18 +212,27 @@ func (w *wire) receive() ([]byte, error) {
 	return b[:size], err
 }
 
-// ask sends a request and returns the response to it.
+// ask sends a request and returns the response to it. Over UDP it asks again when nothing comes, as every client does.
 func (w *wire) ask(b []byte) *stun.Message {
 	w.t.Helper()
-	w.send(b)
+	end := time.Now().Add(patience)
 	for {
-		got, err := w.receive()
-		require.NoError(w.t, err)
-		m := &stun.Message{Raw: got}
-		if got[0] >= 0x40 || m.Decode() != nil || m.TransactionID != [12]byte(b[8:20]) {
-			continue
+		w.send(b)
+		again := time.Now().Add(retransmit)
+		if w.stream {
+			again = end
 		}
-		return m
+		for {
+			got, err := w.receiveBy(again)
+			if errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end) {
+				break
+			}
+			require.NoError(w.t, err)
+			m := &stun.Message{Raw: got}
+			if got[0] < 0x40 && m.Decode() == nil && m.TransactionID == [12]byte(b[8:20]) {
+				return m
+			}
+		}
 	}
 }
 

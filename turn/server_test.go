@@ -298,6 +298,18 @@ func TestReleaseAndAllocateAgain(t *testing.T) {
 	require.Equal(t, codeMismatch, u.do(stun.MethodAllocate, overUDP), "a second one on the same 5-tuple")
 }
 
+// Data without an allocation ends in the guard.
+func TestDataWithoutAllocation(t *testing.T) {
+	r := newRig(t, nil)
+	for i, transport := range transports {
+		u := r.join(r.dial(transport), fresh("p"))
+		u.indicate(r.media, []byte("data"))
+		u.send([]byte{0x40, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8})
+		u.ask(binding().Raw)
+		require.Equal(t, uint64(2*i+2), r.Stats().Dropped["no_allocation"])
+	}
+}
+
 func TestRefusedRequests(t *testing.T) {
 	r := newRig(t, nil)
 	u := r.join(r.dial("udp"), fresh("p"))

@@ -68,10 +68,10 @@ func (s *session) receive(b []byte, stream bool, send func([]byte)) bool {
 			s.paid = true
 			return true // pion answers 420
 		}
-		send(bindingAnswer(s.out[:0], b, s.key.src, p.fingerprint))
 		srv.count.binding.Add(1)
+		send(bindingAnswer(s.out[:0], b, s.key.src, p.fingerprint))
 		return false
-	case !p.integrity || p.foreign:
+	case !p.integrity:
 		if !s.allowUnauthorized() {
 			srv.count.drop(reasonUnauthorizedRate, s.key.src.Addr())
 			return false
