@@ -3,6 +3,7 @@ package sfu
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pion/rtp"
@@ -354,4 +355,102 @@ func TestICETCP(t *testing.T) {
 	if want := fmt.Sprintf(":%d", port); !strings.HasSuffix(st.Stats.Transport.LocalAddress, want) {
 		t.Errorf("local address %s", st.Stats.Transport.LocalAddress)
 	}
+}
+
+// TestRED sends what a browser sends once RED comes first in our answer: the frame and the one before it.
+func TestRED(t *testing.T) {
+	n := newTestNode(t)
+	var last []byte
+	a := n.newClient(clientOptions{hz: 700, red: 63, send: func(c *client, h *rtp.Header, payload []byte) {
+		p := *h
+		p.PayloadType = 63
+		var body []byte
+		if last != nil {
+			const offset = 960
+			size := len(last)
+			body = append(body, 0x80|111, byte(offset>>6), byte(offset<<2&0xff|size>>8), byte(size))
+		}
+		body = append(append(append(body, 111), last...), payload...)
+		last = payload
+		if h.SequenceNumber%4 == 3 {
+			return // lost, and in the next packet
+		}
+		_, _ = c.track.writer.WriteRTP(&p, body)
+	}})
+	b := n.newClient(clientOptions{hz: 1100})
+	b.awaitTone(700)
+	if !strings.Contains(a.pc.RemoteDescription().SDP, "SAVPF 63 111") {
+		t.Error("RED is not first in the answer")
+	}
+	st := await(t, a.seen, "loss is seen", func(e StatsEvent) bool { return e.Stats.Up.LossFraction > 0.1 })
+	if st.Stats.Up.Codec != "red/opus" {
+		t.Errorf("codec %q", st.Stats.Up.Codec)
+	}
+	b.forget()
+	b.awaitTone(700)
+	p, err := n.find(a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the redundancy is used", func() bool {
+		s, ok := p.uplink.sourceStats()
+		return ok && s.NetEq.REDPacketsUsed > 10
+	})
+}
+
+// TestHold changes directions without a restart, as a client does that goes on hold, a thousand times at once too.
+func TestHold(t *testing.T) {
+	n := newTestNode(t)
+	a := n.newClient(clientOptions{hz: 700})
+	b := n.newClient(clientOptions{hz: 1100})
+	b.awaitTone(700)
+	offer := func(direction string) string {
+		t.Helper()
+		answer, err := n.Offer(t.Context(), a.id, strings.Replace(a.pc.LocalDescription().SDP, "a=sendrecv", "a="+direction, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	for _, c := range []struct{ offer, answer string }{
+		{"inactive", "inactive"}, {"sendonly", "recvonly"}, {"recvonly", "sendonly"}, {"inactive", "inactive"},
+	} {
+		if answer := offer(c.offer); !strings.Contains(answer, "a="+c.answer+"\r\n") {
+			t.Errorf("%s was answered with\n%s", c.offer, answer)
+		}
+	}
+	await(t, b.seen, "a is shown silent", func(e ParticipantEvent) bool { return e.Participant.ID == a.id && !e.Participant.Publish })
+	eventually(t, "a is out of the mix", func() bool {
+		m := n.cfg.Mixer.Stats()
+		return m.Sources == 1 && m.Listeners == 1
+	})
+	offer("sendrecv")
+	b.forget()
+	a.forget()
+	b.awaitTone(700)
+	a.awaitTone(1100)
+
+	restarts := n.Stats().ICERestarts
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for k := range 250 {
+				d := "a=sendrecv"
+				if (i+k)%2 == 0 {
+					d = "a=recvonly"
+				}
+				if _, err := n.Offer(t.Context(), a.id, strings.Replace(a.pc.LocalDescription().SDP, "a=sendrecv", d, 1)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := n.Stats().ICERestarts; got != restarts {
+		t.Errorf("%d restarts", got-restarts)
+	}
+	offer("sendrecv")
+	b.forget()
+	b.awaitTone(700)
 }

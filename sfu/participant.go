@@ -137,6 +137,9 @@ func (p *participant) peerState(peer *peer, s webrtc.PeerConnectionState) {
 	p.mu.Unlock()
 	p.log.Debug("peer connection", zap.Stringer("state", s))
 	p.syncListener(s)
+	if s == webrtc.PeerConnectionStateClosed {
+		p.hush()
+	}
 }
 
 // syncListener attaches the participant to the mix while it has a path and may hear, and detaches it when the path
