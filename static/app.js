@@ -289,7 +289,6 @@ class App {
         break;
       case "stats":
         this.#serverStats = message;
-        this.#refreshStats();
         break;
       case "chat":
         this.#ui.panels.chat({ name: String(message.name || "Guest"), text: String(message.text), at: new Date(message.at || Date.now()), own: message.from === this.#me });
@@ -555,6 +554,7 @@ class App {
     });
     window.addEventListener("pagehide", () => this.#signal?.leave());
     window.addEventListener("popstate", () => {
+      if (parseLink(location).room === this.#link.room) return; // only the fragment changed
       if (this.#signal && this.#inRoom) this.#signal.leave();
       this.#link = parseLink(location);
       this.#room = "";

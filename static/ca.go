@@ -33,14 +33,13 @@ func (s *site) serveCA(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	a := newAsset(der, "application/x-x509-ca-cert")
-	name := "parley-ca.crt"
+	// Not an attachment: iOS and Firefox then offer to install it; the others save it under this name.
+	a, disposition := newAsset(der, "application/x-x509-ca-cert"), `inline; filename="parley-ca.crt"`
 	if r.URL.Path == "/ca.pem" {
-		a = newAsset(pem, "application/x-pem-file")
-		name = "parley-ca.pem"
+		a, disposition = newAsset(pem, "application/x-pem-file"), `attachment; filename="parley-ca.pem"`
 	}
 	a.gzipped = nil // installers on phones do not expect it
-	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	w.Header().Set("Content-Disposition", disposition)
 	a.serve(w, r, "no-cache")
 }
 

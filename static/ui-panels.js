@@ -70,7 +70,7 @@ export class Panels {
     const lines = $("chat-lines");
     const atEnd = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 40;
     const time = el("time", { datetime: at.toISOString() }, at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-    lines.append(el("li", { class: own ? "own" : "" }, el("p", { class: "chat-who" }, el("b", {}, own ? "You" : name), " ", time), el("p", { class: "chat-what" }, text)));
+    lines.append(el("div", { class: own ? "line own" : "line" }, el("p", { class: "chat-who" }, el("b", {}, own ? "You" : name), " ", time), el("p", { class: "chat-what" }, text)));
     while (lines.children.length > 500) lines.firstElementChild.remove();
     if (atEnd || own) lines.scrollTop = lines.scrollHeight;
     if (this.#open !== "chat" && !own) {
