@@ -7,13 +7,16 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+	"go.uber.org/zap"
 )
 
 // hostile are forms of addresses that must never get a check (reliability table, section 4.4).
@@ -288,13 +291,30 @@ func TestSSRCGuard(t *testing.T) {
 	if !g.admit(netip.MustParseAddrPort("192.0.2.1:5001"), 99, time.Second) {
 		t.Error("another address pays for it")
 	}
-	if !g.admit(addr, 99, time.Second+ssrcForgets+1) {
+	now := 2 * time.Second
+	for i := range uint32(maxSSRCsEver - maxSSRCs) {
+		now += ssrcRefill
+		if !g.admit(addr, 3, now) {
+			t.Fatal("the one in use was thrown out")
+		}
+		if !g.admit(addr, 1000+i, now) {
+			t.Fatalf("no further SSRC after %v", now)
+		}
+		if g.admit(addr, 5000+i, now+ssrcRefill-1) {
+			t.Fatal("two at once")
+		}
+	}
+	now += ssrcRefill
+	if g.admit(addr, 99, now) {
+		t.Error("there is no end to it")
+	}
+	if !g.admit(addr, 99, now+ssrcForgets+1) {
 		t.Error("an address is never forgiven")
 	}
 	// More addresses than places: nobody is refused, memory does not grow.
 	for i := range 10 * ssrcSets * ssrcWays {
 		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), uint16(i))
-		if !g.admit(a, 1, 2*time.Minute) {
+		if !g.admit(a, 1, time.Hour) {
 			t.Fatal("a new address is refused")
 		}
 	}
@@ -423,4 +443,126 @@ func TestForbidden(t *testing.T) {
 			t.Error("a participant that may not speak is in the mix")
 		}
 	}
+}
+
+// TestWrongFingerprint is I-08: the certificate is not the one in the offer.
+func TestWrongFingerprint(t *testing.T) {
+	n := newTestNode(t, short, func(_ *Config, tm *timing) { tm.neverConnected = 3 * time.Second })
+	c := n.newClient(clientOptions{hz: 700, kind: KindWHIP, munge: func(s string) string {
+		i := strings.Index(s, "a=fingerprint:sha-256 ") + len("a=fingerprint:sha-256 ")
+		other := "00"
+		if s[i:i+2] == other {
+			other = "01"
+		}
+		return s[:i] + other + s[i+2:]
+	}})
+	await(t, c.seen, "closed", func(ClosedEvent) bool { return true })
+	if s := n.Stats(); s.RTPIn != 0 || s.Participants != 0 {
+		t.Errorf("%d packets delivered, %d participants", s.RTPIn, s.Participants)
+	}
+}
+
+// tap is a client's socket that remembers the RTP it has sent.
+type tap struct {
+	net.PacketConn
+	mu   sync.Mutex
+	sent [][]byte
+	to   net.Addr
+}
+
+func (c *tap) WriteTo(b []byte, to net.Addr) (int, error) {
+	if classify(b) == classRTP {
+		c.mu.Lock()
+		c.sent, c.to = append(c.sent, slices.Clone(b)), to
+		c.mu.Unlock()
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+func (c *tap) packets() ([][]byte, net.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.sent), c.to
+}
+
+// TestBrokenAndReplayed is I-09 and I-10: packets with broken tags and packets sent before, from the client's own
+// address, also after an ICE restart. Each is dropped and the call goes on.
+func TestBrokenAndReplayed(t *testing.T) {
+	n := newTestNode(t)
+	socket := &tap{PacketConn: crashable(t)}
+	a := n.newClient(clientOptions{hz: 700, socket: socket})
+	b := n.newClient(clientOptions{})
+	b.awaitTone(700)
+	attack := func() {
+		packets, to := socket.packets()
+		for i := range 5000 {
+			p := slices.Clone(packets[i%len(packets)])
+			_, _ = socket.PacketConn.WriteTo(p, to) // as it was
+			p[3] += 100                             // a number it has not had
+			_, _ = socket.PacketConn.WriteTo(p, to)
+			p[len(p)-1] ^= 1
+			_, _ = socket.PacketConn.WriteTo(p, to)
+			if i%100 == 99 {
+				await(t, b.seen, "a moment", func(LevelsEvent) bool { return true })
+			}
+			if i > 1000 {
+				break
+			}
+		}
+	}
+	attack()
+	b.forget()
+	b.awaitTone(700)
+	if err := a.negotiate(nil, &webrtc.OfferOptions{ICERestart: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.forget()
+	b.awaitTone(700)
+	attack()
+	b.forget()
+	b.awaitTone(700)
+	a.stop()
+	sent, _ := socket.packets()
+	eventually(t, "the sockets are read", func() bool { return n.Stats().SocketPacketsIn > 6000 })
+	if got := n.Stats().RTPIn; got > uint64(len(sent)) || got == 0 {
+		t.Errorf("%d packets taken of %d sent", got, len(sent))
+	}
+}
+
+// FuzzPacket is I-13: header extensions, padding and lengths of any kind are parsed or dropped.
+func FuzzPacket(f *testing.F) {
+	p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 111, SSRC: 5, Padding: true, PaddingSize: 20}, Payload: make([]byte, 80)}
+	if err := p.SetExtension(1, []byte{33}); err != nil {
+		f.Fatal(err)
+	}
+	raw, err := p.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte{0xb0, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x10, 0, 0, 1, 1, 0xff, 0, 255})
+	r, err := parseRemote(browserOffer(), -1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	n := &Node{}
+	n.log = zap.NewNop()
+	part := &participant{node: n, closed: true}
+	peer := &peer{node: n, participant: part}
+	peer.understood.Store(r)
+	peer.mayPublish.Store(true)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if classify(b) != classRTP {
+			return
+		}
+		u := &upTrack{p: peer, serial: 1}
+		size := copy(u.buf[:], b)
+		if u.rtp.Unmarshal(u.buf[:size]) != nil {
+			return
+		}
+		u.receive(time.Second)
+		if len(u.rtp.Payload) > size {
+			t.Fatal("a payload longer than its packet")
+		}
+	})
 }

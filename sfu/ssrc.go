@@ -6,9 +6,14 @@ import (
 	"time"
 )
 
-// maxSSRCs is how many RTP streams one remote address may open on a socket. A browser with one microphone needs
-// one, two after a restart. Every further one would cost state in SRTP and in the peer connection.
-const maxSSRCs = 16
+// How many RTP streams one remote address may open on a socket. A browser has one per microphone, and a new one when it
+// takes the track out and in again; every stream costs some 12 KiB in SRTP and in the peer connection, until that is
+// closed. So there are a few at once, a further one now and then, in place of the one unused for longest, and an end.
+const (
+	maxSSRCs     = 6
+	ssrcRefill   = 5 * time.Second
+	maxSSRCsEver = 256
+)
 
 const (
 	ssrcSets    = 128 // sets of ssrcWays addresses: 512 live addresses on one socket, in 56 KiB
@@ -22,11 +27,14 @@ type ssrcGuard struct {
 	sets [ssrcSets][ssrcWays]ssrcEntry
 }
 
+// ssrcEntry is one address. SSRCs in use move to the front.
 type ssrcEntry struct {
-	addr  netip.AddrPort
-	seen  time.Duration
-	n     int
-	ssrcs [maxSSRCs]uint32
+	addr   netip.AddrPort
+	seen   time.Duration
+	opened time.Duration // when the last SSRC was let in
+	n      int
+	ever   int
+	ssrcs  [maxSSRCs]uint32
 }
 
 // admit tells if a packet of this SSRC from this address may pass. now is monotonic, any epoch.
@@ -37,30 +45,40 @@ func (g *ssrcGuard) admit(addr netip.AddrPort, ssrc uint32, now time.Duration) b
 		e := &set[i]
 		if e.n > 0 && e.addr == addr {
 			if now-e.seen > ssrcForgets {
-				e.n = 0
+				e.n, e.ever = 0, 0
 			}
-			e.seen = now
-			return e.admit(ssrc)
+			return e.admit(ssrc, now)
 		}
 		if e.n == 0 && oldest.n > 0 || (e.n == 0) == (oldest.n == 0) && e.seen < oldest.seen {
 			oldest = e
 		}
 	}
-	oldest.addr, oldest.seen, oldest.n = addr, now, 0
-	return oldest.admit(ssrc)
+	*oldest = ssrcEntry{addr: addr}
+	return oldest.admit(ssrc, now)
 }
 
-func (e *ssrcEntry) admit(ssrc uint32) bool {
-	for _, s := range e.ssrcs[:e.n] {
+// admit is ssrcGuard.admit for one address.
+func (e *ssrcEntry) admit(ssrc uint32, now time.Duration) bool {
+	e.seen = now
+	for i, s := range e.ssrcs[:e.n] {
 		if s == ssrc {
+			if i > 0 {
+				e.ssrcs[i], e.ssrcs[i-1] = e.ssrcs[i-1], e.ssrcs[i]
+			}
 			return true
 		}
 	}
-	if e.n == maxSSRCs {
+	switch {
+	case e.ever >= maxSSRCsEver:
+		return false
+	case e.n < maxSSRCs:
+		e.n++
+	case now-e.opened < ssrcRefill:
 		return false
 	}
-	e.ssrcs[e.n] = ssrc
-	e.n++
+	e.ssrcs[e.n-1] = ssrc
+	e.opened = now
+	e.ever++
 	return true
 }
 

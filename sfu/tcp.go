@@ -155,7 +155,7 @@ func (c *tcpConn) next() error {
 		c.l.counters.droppedOther.Add(1)
 		return nil
 	case classRTP:
-		if !c.ssrcs.admit(rtpSSRC(payload)) {
+		if !c.ssrcs.admit(rtpSSRC(payload), time.Since(c.start)) {
 			c.l.counters.droppedSSRC.Add(1)
 			return nil
 		}
