@@ -56,6 +56,7 @@ class App {
     this.#ui = new UI({
       onJoin: (choice) => this.#join(choice),
       onCheck: () => this.#openMic().then((failed) => this.#ui.join.failure(failed)),
+      onCancel: () => this.#cancel(),
       onShare: () => this.#share(),
       onLeave: () => this.#leave(),
       onAgain: () => this.#again(),
@@ -91,7 +92,7 @@ class App {
     this.#ui.join.microphone("off");
     this.#showJoin();
     this.#watch();
-    if (typeof RTCPeerConnection !== "function" || !("restartIce" in RTCPeerConnection.prototype) || typeof WebSocket !== "function") {
+    if (typeof RTCPeerConnection !== "function" || !("restartIce" in RTCPeerConnection.prototype) || !("connectionState" in RTCPeerConnection.prototype)) {
       this.#end(failure("browser_old"));
       return;
     }
@@ -160,6 +161,12 @@ class App {
     this.#signal.open();
   }
 
+  #cancel() {
+    this.#cancelled++;
+    if (this.#signal) this.#signal.leave();
+    else this.#ui.join.busy(false);
+  }
+
   #leave() {
     if (this.#signal) this.#signal.leave();
     else this.#showJoin();
@@ -179,9 +186,9 @@ class App {
   #closed({ code, message }) {
     this.#hangUp();
     const why = failure(code === "bad_token" && !this.#token ? "no_token" : code, message);
-    if (!this.#inRoom && code !== "left") {
+    if (!this.#inRoom) {
       this.#ui.join.busy(false);
-      this.#ui.join.failure(why);
+      this.#ui.join.failure(code === "left" ? null : why); // "left": joining was cancelled
       this.#ui.show("join");
       return;
     }

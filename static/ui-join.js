@@ -9,6 +9,7 @@ import { cleanRoom, randomRoom, validRoom } from "./link.js";
  * @typedef {object} JoinHooks
  * @property {(choice: {room: string, name: string, listen: boolean, muted: boolean}) => void} onJoin
  * @property {() => void} onCheck start the microphone
+ * @property {() => void} onCancel stop joining
  */
 
 export class JoinPage {
@@ -18,6 +19,7 @@ export class JoinPage {
   #heard = false;
   #saidAt = 0;
   #listenOnly = false;
+  #busy = false;
 
   /** @param {JoinHooks} hooks */
   constructor(hooks) {
@@ -32,9 +34,9 @@ export class JoinPage {
     };
     $("join-form").addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
-      submit(this.#listenOnly);
+      if (!this.#busy) submit(this.#listenOnly);
     });
-    $("join-listen").addEventListener("click", () => submit(true));
+    $("join-listen").addEventListener("click", () => (this.#busy ? hooks.onCancel() : submit(true)));
     $("check-start").addEventListener("click", () => hooks.onCheck());
     $("room-random").addEventListener("click", () => {
       $("room-name").value = randomRoom();
@@ -67,8 +69,10 @@ export class JoinPage {
 
   /** @param {boolean} busy */
   busy(busy) {
+    this.#busy = busy;
     $("join-go").disabled = busy;
-    $("join-listen").disabled = busy;
+    $("join-listen").hidden = this.#listenOnly && !busy;
+    $("join-listen").textContent = busy ? "Cancel" : "Join without a microphone";
     $("join-go").textContent = busy ? "Joining…" : this.#listenOnly ? "Join as a listener" : "Join";
   }
 
@@ -76,7 +80,6 @@ export class JoinPage {
   listenOnly() {
     this.#listenOnly = true;
     $("check").hidden = true;
-    $("join-listen").hidden = true;
     this.busy(false);
   }
 

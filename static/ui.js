@@ -12,6 +12,7 @@ import { Sound } from "./ui-sound.js";
  * @typedef {object} Hooks What the person does.
  * @property {(choice: {room: string, name: string, listen: boolean, muted: boolean}) => void} onJoin
  * @property {() => void} onCheck
+ * @property {() => void} onCancel
  * @property {() => void} onShare
  * @property {() => void} onLeave
  * @property {() => void} onAgain
@@ -34,7 +35,7 @@ export class UI {
   /** @param {Hooks} hooks */
   constructor(hooks) {
     this.#hooks = hooks;
-    this.join = new JoinPage({ onJoin: hooks.onJoin, onCheck: hooks.onCheck });
+    this.join = new JoinPage({ onJoin: hooks.onJoin, onCheck: hooks.onCheck, onCancel: hooks.onCancel });
     this.room = new RoomPage({ onShare: hooks.onShare, onLeave: hooks.onLeave });
     this.panels = new Panels({ onChat: hooks.onChat, onPanel: hooks.onPanel, onAnnounce: (text) => this.announce(text) });
     this.sound = new Sound((blocked) => { $("unlock").hidden = !blocked; });
