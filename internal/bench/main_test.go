@@ -79,3 +79,30 @@ func spread(values []time.Duration) string {
 	return fmt.Sprintf("n %d, min %s, median %s, p95 %s, max %s",
 		len(values), ms(slices.Min(values)), ms(quantile(values, 0.5)), ms(quantile(values, 0.95)), ms(slices.Max(values)))
 }
+
+// watch starts the control: a goroutine of this process that only wants to wake every 10 ms. How late it was says what the
+// machine itself adds to every figure, since other programs run on it. The function it returns ends the watch.
+func watch() (finish func() string) {
+	stop, late := make(chan struct{}), make(chan []time.Duration)
+	go control(stop, late)
+	return func() string {
+		close(stop)
+		l := <-late
+		return fmt.Sprintf("control: an idle goroutine's wake-ups p50 %s, p99.9 %s late", ms(quantile(l, 0.5)), ms(quantile(l, 0.999)))
+	}
+}
+
+func control(stop <-chan struct{}, late chan<- []time.Duration) {
+	var all []time.Duration
+	for due := time.Now(); ; {
+		due = due.Add(10 * time.Millisecond)
+		time.Sleep(time.Until(due))
+		all = append(all, time.Since(due))
+		select {
+		case <-stop:
+			late <- all
+			return
+		default:
+		}
+	}
+}

@@ -51,7 +51,7 @@ func (w *wire) chirps(t *testing.T, ref []float32) (at []time.Time, offset []int
 			packet = append(packet, i)
 		}
 	}
-	for _, m := range testkit.FindAll(pcm, ref, 0.7) {
+	for _, m := range testkit.FindAll(pcm, ref, 0.6) {
 		i := packet[m.At/120]
 		at = append(at, w.at[i])
 		offset = append(offset, m.At-begin[i])
@@ -77,7 +77,7 @@ func TestServerDelay(t *testing.T) {
 	defer mouth.Vanish()
 
 	const count = 100
-	ref := testkit.Chirp(600, 6000, -10, 20*time.Millisecond)
+	ref := testkit.Chirp(500, 3000, -10, 30*time.Millisecond)
 	random := rand.New(rand.NewPCG(1, 2))
 	pcm := testkit.Silence(3 * time.Second) // until the buffer has found its delay
 	for range count {
@@ -85,11 +85,13 @@ func TestServerDelay(t *testing.T) {
 	}
 	// A floor of noise keeps both encoders out of DTX.
 	pcm = testkit.Mix(pcm, testkit.Noise(1, -50, testkit.Duration(len(pcm))))
+	own := watch()
 	require.NoError(t, mouth.Speak(ctx, client.Once(testkit.Join(pcm, testkit.Silence(500*time.Millisecond))), client.SpeakConfig{Sent: in.add}))
 
+	late := own()
 	sent, sentOffset := in.chirps(t, ref)
 	got, gotOffset := out.chirps(t, ref)
-	require.Len(t, sent, count)
+	require.GreaterOrEqual(t, len(sent), count*9/10, "chirps found in what was sent")
 	var packets, samples []time.Duration
 	k := 0
 	for i, at := range sent {
@@ -102,6 +104,6 @@ func TestServerDelay(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, len(packets), count*9/10, "chirps found in the mix")
-	figures.add(figure{"server: RTP in to the RTP out with the same sound, median", ms(quantile(packets, 0.5)), "<= 50 ms", spread(packets)})
+	figures.add(figure{"server: RTP in to the RTP out with the same sound, median", ms(quantile(packets, 0.5)), "<= 50 ms", spread(packets) + "; " + late})
 	figures.add(figure{"the same, sample for sample, median", ms(quantile(samples, 0.5)), "", spread(samples)})
 }
