@@ -2,14 +2,18 @@ package neteq
 
 import "time"
 
-// Settings of time stretching under PolicyAdaptive.
+// Settings of time stretching under PolicyAdaptive. A pause is the place to change speed: nobody hears it there. Speech is
+// stretched only when the delay is off by so much that a conversation suffers.
 const (
-	quietExcess   = 20 * time.Millisecond // delay above target that is taken out in silence
-	speechExcess  = 60 * time.Millisecond // the same in speech
-	fastExcess    = 250 * time.Millisecond
-	stretchPause  = 6 // ticks between two stretches of speech
-	m150DeadBand  = 20 * time.Millisecond
-	m150FastTimes = 4
+	quietExcess     = 30 * time.Millisecond // delay above target that is taken out in silence
+	quietExcessFar  = 15 * time.Millisecond // the same when the delay is over farDelay
+	farDelay        = 150 * time.Millisecond
+	speechExcess    = 200 * time.Millisecond // delay above target that is taken out in speech
+	fastExcess      = time.Second            // and by several periods at once, less carefully
+	speechShortfall = 30 * time.Millisecond  // delay below target that is put into speech; less waits for a pause
+	stretchPause    = 6                      // ticks between two stretches of speech
+	m150DeadBand    = 20 * time.Millisecond
+	m150FastTimes   = 4
 )
 
 // stretch changes the speed of what is about to be played, to move the delay towards its target.
@@ -34,8 +38,12 @@ func (n *NetEq) stretch() {
 func (n *NetEq) stretchAdaptive() {
 	delay, target := n.slack(), n.target()
 	excess := delay - target
+	band := quietExcess
+	if delay > farDelay {
+		band = quietExcessFar
+	}
 	switch {
-	case excess > quietExcess:
+	case excess > band:
 		quiet := n.quiet()
 		if !quiet && (n.countdown > 0 || excess < speechExcess) {
 			return
@@ -50,7 +58,7 @@ func (n *NetEq) stretchAdaptive() {
 		n.accelerate(excess > fastExcess, limit)
 	case excess < 0:
 		quiet := n.quiet()
-		if !quiet && n.countdown > 0 {
+		if !quiet && (n.countdown > 0 || -excess < speechShortfall) {
 			return
 		}
 		n.fetch(stretchCenter)

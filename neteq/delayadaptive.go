@@ -5,14 +5,13 @@ import "time"
 // Settings of PolicyAdaptive's delay estimate.
 const (
 	adaptiveBucket       = 5 * time.Millisecond
-	adaptiveBuckets      = 400 // 2 s
 	adaptiveFirst        = 250 * time.Millisecond
 	adaptiveInterval     = 500 * time.Millisecond
-	adaptiveQuantile     = 0.95
-	adaptiveForget       = 0.983
-	adaptiveForgetFast   = 0.9 // remembers about 5 s
-	adaptiveCalm         = 5 * time.Second
-	adaptiveCalmBelow    = 40 * time.Millisecond
+	adaptiveMemory       = 120  // intervals: a minute
+	adaptiveRecent       = 18   // intervals that the target never exceeds: nine seconds
+	adaptiveShare        = 0.03 // of the intervals may be worse than the target
+	adaptiveLearn        = 2 * time.Second
+	adaptiveLearnFactor  = 1.5 // what was seen so far is multiplied by this while learning
 	adaptiveStart        = 10 * time.Millisecond
 	adaptiveEarly        = 5 * time.Second
 	adaptiveEarlyMax     = 200 * time.Millisecond
@@ -20,39 +19,35 @@ const (
 	adaptiveReorderBound = 100 // buckets
 )
 
-// adaptivePolicy is libwebrtc's idea with finer time and two speeds of forgetting: when the last seconds were much calmer
-// than the memory says, the memory is cut.
+// adaptivePolicy remembers the worst delay of every half second of the last minute. The target covers all of them but the
+// few worst, so that one stall in a minute costs nobody delay; and it is never more than the last seconds needed, so that
+// the end of a bad time is noticed soon.
 type adaptivePolicy struct {
-	slow, fast *histogram
-	reorder    *reorderOptimizer
-	quantile   int32
-	begun      bool
-	begin      time.Duration
-	since      time.Duration
-	interval   time.Duration
-	worst      time.Duration
-	calmSince  time.Duration
-	calm       bool
-	underrun   time.Duration
-	now        time.Duration
+	worst    [adaptiveMemory]uint16 // ring, in buckets
+	next     int
+	count    int
+	reorder  *reorderOptimizer
+	begun    bool
+	begin    time.Duration
+	now      time.Duration
+	since    time.Duration
+	interval time.Duration
+	current  time.Duration // worst of the running interval
+	early    time.Duration // worst since the beginning, while it is young
+	underrun time.Duration // 0: not known yet
 }
 
 func newAdaptivePolicy() *adaptivePolicy {
 	return &adaptivePolicy{
-		slow:     newHistogram(adaptiveBuckets, adaptiveForget, m150StartWeight),
-		fast:     newHistogram(adaptiveBuckets, adaptiveForgetFast, m150StartWeight),
 		reorder:  newReorderOptimizer(adaptiveReorderBound, adaptiveBucket, m150ReorderForget, m150StartWeight),
-		quantile: q30(adaptiveQuantile),
 		interval: adaptiveFirst,
 	}
 }
 
 func (p *adaptivePolicy) reset() {
-	p.slow.reset()
-	p.fast.reset()
-	p.reorder.reset()
-	p.begun, p.calm = false, false
-	p.interval, p.underrun, p.worst = adaptiveFirst, 0, 0
+	r := p.reorder
+	r.reset()
+	*p = adaptivePolicy{reorder: r, interval: adaptiveFirst}
 }
 
 func (p *adaptivePolicy) packet(delay time.Duration, reordered bool, now time.Duration) {
@@ -64,40 +59,39 @@ func (p *adaptivePolicy) packet(delay time.Duration, reordered bool, now time.Du
 		if now-p.since > p.interval {
 			p.close(now)
 		}
-		p.worst = max(p.worst, delay)
+		p.current = max(p.current, delay)
+		p.early = max(p.early, delay)
 	}
 	p.reorder.update(delay, reordered, p.underrun)
 }
 
-// close ends an interval: its worst delay enters both memories.
+// close ends an interval and sets the target anew.
 func (p *adaptivePolicy) close(now time.Duration) {
-	i := int(p.worst / adaptiveBucket)
-	p.slow.add(i)
-	p.fast.add(i)
-	p.since, p.worst, p.interval = now, 0, adaptiveInterval
-	slow := time.Duration(1+p.slow.quantile(p.quantile)) * adaptiveBucket
-	fast := time.Duration(1+p.fast.quantile(p.quantile)) * adaptiveBucket
-	switch {
-	case fast > slow-adaptiveCalmBelow:
-		p.calm = false
-	case !p.calm:
-		p.calm, p.calmSince = true, now
-	case now-p.calmSince >= adaptiveCalm:
-		p.cut()
-		slow = time.Duration(1+p.slow.quantile(p.quantile)) * adaptiveBucket
-		p.calmSince = now
-	}
-	p.underrun = slow
-}
+	p.worst[p.next] = uint16(min(p.current/adaptiveBucket, 1000))
+	p.next = (p.next + 1) % adaptiveMemory
+	p.count = min(p.count+1, adaptiveMemory)
+	p.since, p.current, p.interval = now, 0, adaptiveInterval
 
-// cut replaces the slow memory by the mean of both.
-func (p *adaptivePolicy) cut() {
-	sum := int32(0)
-	for i := range p.slow.buckets {
-		p.slow.buckets[i] = (p.slow.buckets[i] + p.fast.buckets[i]) / 2
-		sum += p.slow.buckets[i]
+	// The largest values of the minute, in falling order.
+	rank := int(adaptiveShare * float64(p.count))
+	if p.count >= 10 {
+		rank = max(1, rank)
 	}
-	p.slow.buckets[0] += 1<<30 - sum
+	var top [8]uint16
+	recent := uint16(0)
+	for i := range p.count {
+		age := (p.next - 1 - i + 2*adaptiveMemory) % adaptiveMemory
+		v := p.worst[age]
+		if i < adaptiveRecent {
+			recent = max(recent, v)
+		}
+		for k := range top[:rank+1] {
+			if v > top[k] {
+				v, top[k] = top[k], v
+			}
+		}
+	}
+	p.underrun = time.Duration(1+min(top[rank], recent)) * adaptiveBucket
 }
 
 func (p *adaptivePolicy) recovered(delay, now time.Duration) {
@@ -107,7 +101,10 @@ func (p *adaptivePolicy) recovered(delay, now time.Duration) {
 func (p *adaptivePolicy) target() time.Duration {
 	t := p.underrun
 	if t == 0 {
-		t = max(adaptiveStart, p.worst)
+		t = max(adaptiveStart, p.current)
+	}
+	if p.now-p.begin < adaptiveLearn && p.early > adaptiveBucket {
+		t = max(t, time.Duration(float64(p.early)*adaptiveLearnFactor))
 	}
 	t = max(t, p.reorder.optimum)
 	if !p.begun || p.now-p.begin < adaptiveEarly {
