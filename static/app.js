@@ -65,7 +65,11 @@ class App {
       onTalkUp: (toggles) => this.#talk.release(toggles),
       onDevice: (kind, id) => this.#chooseDevice(kind, id),
       onProcessing: (key, on) => this.#chooseProcessing(key, on),
-      onChat: (text) => Boolean(this.#signal?.send({ type: "chat", text })),
+      onChat: (text) => {
+        const sent = Boolean(this.#signal?.send({ type: "chat", text }));
+        if (!sent) this.#ui.announce("Not sent: there is no connection at the moment");
+        return sent;
+      },
       onPanel: () => this.#refreshStats(),
       onGesture: resumeAudio,
     });
@@ -233,7 +237,7 @@ class App {
     const me = this.#people.get(this.#me);
     if (me) me.publishing = !this.#listener;
     this.#ui.room.roster([...this.#people.values()], this.#me);
-    if (message.resumed && this.#call) this.#call.signalUp();
+    if (message.resumed && this.#call) this.#call.signalUp(message.iceServers);
     else this.#newCall(message);
     this.#sendMute();
     this.#drawMute();
@@ -261,6 +265,7 @@ class App {
       send: (message) => Boolean(this.#signal?.send(message)),
       onState: (state, reason) => { if (this.#call === call) this.#callState(state, reason); },
       onTrack: (track) => this.#ui.sound.attach(track),
+      freshServers: () => freshServers(this.#token),
     });
     this.#call = call;
     clearTimeout(this.#slowTimer);
@@ -477,8 +482,15 @@ class App {
   /** @param {boolean} muted @param {string} by */
   #muted(muted, by) {
     if (by === "self" || by === this.#me || muted === !this.#talk.live) return;
-    this.#talk.set(muted);
-    if (muted) this.#notice(`${this.#people.get(by)?.name || "The server"} muted you. Press M to unmute.`);
+    const who = this.#people.get(by)?.name || "The server";
+    if (muted) {
+      this.#talk.set(true);
+      this.#notice(`${who} muted you. Press M to unmute.`);
+    } else {
+      // Nobody opens a microphone from afar.
+      this.#sendMute();
+      this.#notice(`${who} lets you speak again. Press M to unmute.`);
+    }
   }
 
   #sendMute() {
@@ -595,6 +607,16 @@ class App {
 /** @param {string} host */
 function isLoopback(host) {
   return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\./.test(host);
+}
+
+/**
+ * ICE servers with credentials that are good now.
+ * @param {string} token
+ * @returns {Promise<RTCIceServer[] | null>}
+ */
+async function freshServers(token) {
+  const answer = await fetch("/api/v1/ice", { cache: "no-store", headers: token ? { Authorization: `Bearer ${token}` } : {} });
+  return answer.ok ? (await answer.json()).iceServers : null;
 }
 
 /** What the server wrote into the page. @param {string} name */

@@ -18,6 +18,8 @@
  * @property {(message: Message) => boolean} send false when signaling is down; the call sends again on signalUp()
  * @property {(state: CallState, reason: string) => void} onState
  * @property {(track: MediaStreamTrack) => void} onTrack the mix; at most one live track at a time
+ * @property {() => Promise<RTCIceServer[] | null>} [freshServers] ICE servers with credentials that are good now, asked
+ *   before a restart: the first ones live for minutes, a call for hours. null or an error: the old ones will have to do
  */
 /**
  * @typedef {object} CallOptions
@@ -41,6 +43,7 @@ const RESTARTS_BEFORE_FIRST = 1; // a path that never worked rarely starts to
 const RESTARTS_AFTER_FIRST = 6; // 48 s: inside the 60 s for which the server keeps an attached participant
 const DISCONNECTED_GRACE_MS = 1000; // `disconnected` often heals alone
 const ANSWER_WITHIN_MS = 5000; // then the offer is made again
+const FRESH_WITHIN_MS = 1500; // a restart does not wait longer for new credentials
 const NETWORK_QUIET_MS = 2000; // a network change makes several events
 
 /** @type {Record<CallState, CallState[]>} */
@@ -133,6 +136,8 @@ export class Call {
       case "error":
         if (message.re === "candidate") return true; // one of many; if none works, that will show
         if (message.re !== "offer" && message.re !== "answer") return false;
+        // The server asks its offer again after a resume; a second answer to it is refused and does no harm.
+        if (message.re === "answer" && this.#pc?.connectionState === "connected") return true;
         if (message.code !== "rate_limited") this.#fail(String(message.code || "internal")); // else asked again, see #offer
         return true;
       default:
@@ -146,11 +151,15 @@ export class Call {
     this.#env.clearTimeout(this.#answerTimer);
   }
 
-  /** Signaling is back with the same seat: say again what the server may not have heard. */
-  signalUp() {
+  /**
+   * Signaling is back with the same seat: say again what the server may not have heard.
+   * @param {RTCIceServer[]} [iceServers] as the server names them now
+   */
+  signalUp(iceServers) {
     this.#up = true;
     const pc = this.#pc;
-    if (!pc) return;
+    if (!pc || this.#state === "closed") return;
+    this.#renew(iceServers);
     if (this.#restartUnsent) {
       this.#restartUnsent = false;
       this.#restart("signaling");
@@ -352,9 +361,30 @@ export class Call {
     this.#restarts++;
     // A path that still works is not called broken: the restart then happens behind the person's back.
     if (!healthy && this.#everConnected) this.#to("restarting", reason);
+    if (this.#hooks.freshServers && this.#options?.iceServers.length) this.#restartFresh(this.#hooks.freshServers);
+    else this.#restartNow();
+    if (!healthy) this.#deadline = this.#env.setTimeout(() => this.#restart("timeout"), RESTART_WITHIN_MS);
+  }
+
+  #restartNow() {
+    const pc = this.#pc;
+    if (!pc || this.#state === "closed") return;
     pc.restartIce();
     if (pc.signalingState === "have-local-offer") this.#enqueue(() => this.#offer());
-    if (!healthy) this.#deadline = this.#env.setTimeout(() => this.#restart("timeout"), RESTART_WITHIN_MS);
+  }
+
+  /** @param {() => Promise<RTCIceServer[] | null>} freshServers */
+  async #restartFresh(freshServers) {
+    const patience = new Promise((done) => this.#env.setTimeout(() => done(null), FRESH_WITHIN_MS));
+    this.#renew(await Promise.race([freshServers().catch(() => null), patience]));
+    this.#restartNow();
+  }
+
+  /** @param {RTCIceServer[] | null | undefined} iceServers */
+  #renew(iceServers) {
+    if (!iceServers?.length || !this.#pc || !this.#options || this.#state === "closed") return;
+    this.#options.iceServers = iceServers;
+    this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
   }
 
   /** @param {string} reason */

@@ -14,6 +14,7 @@ async function setup(options = {}) {
   const line = { up: true };
   /** @type {FakePeer} */ let peer = /** @type {any} */ (null);
   const call = new Call({
+    freshServers: options.freshServers,
     send: (message) => {
       if (line.up) sent.push(message);
       return line.up;
@@ -252,12 +253,15 @@ test("a handshake that fails on a good path is not repaired by ICE", async () =>
 });
 
 test("refusals of the server: about the offer they end the call, about a candidate they do not", async () => {
-  const { call, states } = await setup();
+  const { call, states, peer } = await setup();
   assert.equal(call.handle({ type: "error", code: "too_many_candidates", re: "candidate" }), true);
   assert.equal(call.handle({ type: "error", code: "rate_limited", re: "offer" }), true);
   assert.deepEqual(states, ["connecting"]);
   assert.equal(call.handle({ type: "error", code: "bad_message", re: "chat" }), false);
   assert.equal(call.handle({ type: "levels" }), false);
+  peer.network("connected");
+  assert.equal(call.handle({ type: "error", code: "bad_sdp", re: "answer" }), true);
+  assert.deepEqual(states, ["connecting", "connected"], "a second answer after a resume does no harm");
   call.handle({ type: "error", code: "no_common_codec", re: "offer" });
   assert.equal(states.at(-1), "failed:no_common_codec");
 });
@@ -288,6 +292,45 @@ test("a closed call does nothing more", async () => {
   assert.equal(clock.waiting, 0);
   assert.equal(await call.stats(), null);
   assert.throws(() => call.start(/** @type {any} */ ({})), /once/);
+});
+
+test("a restart asks for new credentials first, and does not wait long for them", async () => {
+  const old = [{ urls: "turn:host", username: "old" }];
+  const fresh = [{ urls: "turn:host", username: "new" }];
+  const one = await setup({ iceServers: old, freshServers: async () => fresh });
+  await one.connect();
+  one.call.networkChanged();
+  await settle();
+  assert.deepEqual(one.peer.config.iceServers, fresh);
+  assert.equal(one.peer.config.bundlePolicy, "max-bundle");
+  assert.equal(one.offers().length, 2);
+
+  for (const freshServers of [() => new Promise(() => {}), () => Promise.reject(new Error("offline"))]) {
+    const two = await setup({ iceServers: old, freshServers });
+    await two.connect();
+    two.call.networkChanged();
+    await two.clock.pass(1500);
+    assert.deepEqual(two.peer.config.iceServers, old);
+    assert.equal(two.offers().length, 2);
+  }
+
+  let asked = 0;
+  const lan = await setup({ freshServers: async () => (asked++, fresh) });
+  await lan.connect();
+  lan.call.networkChanged();
+  await settle();
+  assert.equal(asked, 0, "without ICE servers there is nothing to ask");
+  assert.equal(lan.offers().length, 2);
+});
+
+test("a resume brings new credentials", async () => {
+  const { call, peer, connect } = await setup({ iceServers: [{ urls: "turn:host", username: "old" }] });
+  await connect();
+  call.signalDown();
+  call.signalUp([{ urls: "turn:host", username: "new" }]);
+  assert.equal(peer.config.iceServers[0].username, "new");
+  call.signalUp([]);
+  assert.equal(peer.config.iceServers[0].username, "new");
 });
 
 test("relay only when asked", async () => {

@@ -51,7 +51,7 @@ const SENTENCES = {
 export function failure(code, message = "") {
   const known = SENTENCES[code];
   if (known) return { code, ...known };
-  return { code, title: "The call could not go on", text: message ? `${message} (${code})` : `The server said: ${code}.`, retry: true };
+  return { code, title: "The call could not go on", text: message ? `${message} (${code})` : `Reason: ${code}.`, retry: true };
 }
 
 /**

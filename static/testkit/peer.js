@@ -96,6 +96,9 @@ export class FakePeer {
     this.candidates.push(candidate);
   }
 
+  getConfiguration() { return this.config; }
+  /** @param {any} config */
+  setConfiguration(config) { this.config = config; }
   async getStats() { return new Map(); }
   close() { this.closed = true; }
 
