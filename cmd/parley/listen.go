@@ -33,7 +33,7 @@ func listenHTTP(name string, server *http.Server, addrs []netip.AddrPort, conf *
 		l, err := net.Listen(listenArgs(a))
 		if err != nil {
 			h.close()
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s.listen: %w", name, err)
 		}
 		bound := l.Addr().(*net.TCPAddr).AddrPort()
 		h.addrs = append(h.addrs, netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port()))
