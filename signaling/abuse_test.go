@@ -39,7 +39,7 @@ func TestRawFrames(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		send func(p *rawPeer)
-		want int
+		want string // the beginning
 	}{
 		{"fragments of one byte", func(p *rawPeer) {
 			_ = p.frame(0x01, "{")
@@ -48,27 +48,27 @@ func TestRawFrames(t *testing.T) {
 					return
 				}
 			}
-		}, 1008},
+		}, "1008 rate_limited"},
 		{"ping flood", func(p *rawPeer) {
 			for range 10000 {
 				if p.frame(0x89, "x") != nil {
 					return
 				}
 			}
-		}, 1008},
-		{"compressed", func(p *rawPeer) { _ = p.frame(0xc1, "\xaa\x56\x2a") }, 1002},
-		{"binary", func(p *rawPeer) { _ = p.frame(0x82, joinFrame) }, 1008},
-		{"reserved opcode", func(p *rawPeer) { _ = p.frame(0x83, "x") }, 1002},
-		{"continuation of nothing", func(p *rawPeer) { _ = p.frame(0x80, "x") }, 0},
-		{"long ping", func(p *rawPeer) { _ = p.frame(0x89, strings.Repeat("x", 126)) }, 1002},
+		}, "1008 rate_limited"},
+		{"compressed", func(p *rawPeer) { _ = p.frame(0xc1, "\xaa\x56\x2a") }, "1002"},
+		{"binary", func(p *rawPeer) { _ = p.frame(0x82, joinFrame) }, "1008 bad_message"},
+		{"reserved opcode", func(p *rawPeer) { _ = p.frame(0x83, "x") }, "1002"},
+		{"continuation of nothing", func(p *rawPeer) { _ = p.frame(0x80, "x") }, "1002"},
+		{"long ping", func(p *rawPeer) { _ = p.frame(0x89, strings.Repeat("x", 126)) }, "1002"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, h *harness) {
 				p := h.dialRaw()
-				code := p.closeCodeAsync()
+				end := p.endAsync()
 				c.send(p)
-				if got := <-code; got != c.want && !(c.want == 0 && got == 1002) {
-					t.Errorf("close code %d, want %d", got, c.want)
+				if got := <-end; !strings.HasPrefix(got, c.want) {
+					t.Errorf("closed with %q, want %q", got, c.want)
 				}
 				_ = p.c.Close()
 				time.Sleep(20 * time.Second) // virtual
@@ -85,7 +85,7 @@ func TestRawFrames(t *testing.T) {
 func TestDrippedMessage(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		p := h.dialRaw()
-		code := p.closeCodeAsync()
+		end := p.endAsync()
 		_ = p.frame(0x81, joinFrame)
 		_ = p.frame(0x01, "{")
 		began := time.Now()
@@ -95,8 +95,8 @@ func TestDrippedMessage(t *testing.T) {
 				t.Fatal("still open")
 			}
 		}
-		if got := <-code; got != 1008 {
-			t.Errorf("close code %d, want 1008", got)
+		if got := <-end; got != "1008 slow_message" {
+			t.Errorf("closed with %q", got)
 		}
 	})
 }
@@ -218,10 +218,10 @@ func TestSilentSockets(t *testing.T) {
 		inBubble(t, nil, func(t *testing.T, h *harness) {
 			p := h.dialRaw()
 			_ = p.frame(0x81, joinFrame)
-			code := p.closeCodeAsync() // reads, but does not answer
+			end := p.endAsync() // reads, but does not answer
 			began := time.Now()
-			if got := <-code; got != 0 && got != 1008 {
-				t.Errorf("close code %d", got)
+			if got := <-end; got != "" && got != "1008 no_pong" {
+				t.Errorf("closed with %q", got)
 			}
 			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("after %v", took)
@@ -280,8 +280,8 @@ func TestSlowReader(t *testing.T) {
 		}
 		ss.mu.Unlock()
 		// Reading again in time shows the close frame.
-		if code := slow.closeCode(); code != 1013 {
-			t.Errorf("close code %d, want 1013", code)
+		if got := slow.end(); got != "1013 slow_reader" {
+			t.Errorf("closed with %q", got)
 		}
 		_ = slow.c.Close()
 		synctest.Wait()
@@ -296,6 +296,27 @@ func TestSlowReader(t *testing.T) {
 			t.Errorf("%d slow readers counted", n)
 		}
 	})
+}
+
+// What was being written when the socket died may not have arrived, and goes first on the next one.
+func TestUnsent(t *testing.T) {
+	o := newOutbox()
+	for _, m := range []outgoing{{kind: "offer"}, {kind: "chat"}, {kind: "participant", importance: roster}, {kind: "levels", importance: latest}, {kind: "mute"}} {
+		o.push(m)
+	}
+	o.next()
+	o.sent()
+	o.next() // chat is on its way
+	var kinds []string
+	for _, m := range o.unsent() {
+		kinds = append(kinds, m.kind)
+	}
+	if got := strings.Join(kinds, " "); got != "chat mute" {
+		t.Errorf("unsent: %s", got)
+	}
+	if taken, overflow := o.push(outgoing{}); taken || overflow {
+		t.Error("an outbox that was emptied took another message")
+	}
 }
 
 // Levels and stats of the past are not worth a place in the queue.

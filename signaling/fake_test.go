@@ -20,6 +20,7 @@ type fakeRooms struct {
 
 	joinErr, offerErr, answerErr, candidateErr, restartErr error
 	onOffer                                                func(participant string) // called without the lock
+	onJoin, onRoster                                       func()                   // likewise
 }
 
 type member struct {
@@ -31,6 +32,12 @@ type member struct {
 func newFakeRooms() *fakeRooms { return &fakeRooms{members: make(map[string]*member)} }
 
 func (f *fakeRooms) Join(_ context.Context, req sfu.JoinRequest) (sfu.Joined, error) {
+	f.mu.Lock()
+	hook := f.onJoin
+	f.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.log("join %s %s", req.Room, req.Name)
@@ -144,6 +151,12 @@ func (f *fakeRooms) SetAttached(participant string, attached bool) {
 }
 
 func (f *fakeRooms) Roster(participant string) ([]sfu.ParticipantInfo, error) {
+	f.mu.Lock()
+	hook := f.onRoster
+	f.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := f.members[participant]

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -300,23 +301,23 @@ func (p *rawPeer) read() (byte, []byte, error) {
 	return h[0] & 0x0f, b, err
 }
 
-// closeCode reads on and returns the code of the close frame, 0 when the connection ends without one.
-func (p *rawPeer) closeCode() int {
+// end reads on and returns the code and reason of the close frame, "" when the connection ends without one.
+func (p *rawPeer) end() string {
 	for {
 		op, b, err := p.read()
 		if err != nil {
-			return 0
+			return ""
 		}
 		if op == 8 && len(b) >= 2 {
-			return int(binary.BigEndian.Uint16(b))
+			return strings.TrimSpace(fmt.Sprint(binary.BigEndian.Uint16(b), " ", string(b[2:])))
 		}
 	}
 }
 
-// closeCodeAsync reads in the background, since a pipe has no buffer.
-func (p *rawPeer) closeCodeAsync() <-chan int {
-	out := make(chan int, 1)
-	go func() { out <- p.closeCode() }() // ends with the connection
+// endAsync reads in the background, since a pipe has no buffer.
+func (p *rawPeer) endAsync() <-chan string {
+	out := make(chan string, 1)
+	go func() { out <- p.end() }() // ends with the connection
 	return out
 }
 

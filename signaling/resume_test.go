@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,8 +116,8 @@ func TestResumeTimeIsOver(t *testing.T) {
 		if got := h.rooms.called("leave"); !slices.Equal(got, []string{"leave " + j.Participant + " timeout"}) {
 			t.Errorf("%v", got)
 		}
-		if s := h.server.Stats(); s.Sessions != 0 || s.Expired != 1 {
-			t.Errorf("%+v", s)
+		if s := h.server.Stats(); s.Sessions != 0 || s.Expired != 1 || len(h.server.resumes) != 0 {
+			t.Errorf("%+v, %d secrets", s, len(h.server.resumes))
 		}
 		q := h.resume("a", j.Resume)
 		if f := hearAs[Failure](q); f.Code != CodeResumeFailed || f.Fatal {
@@ -149,6 +150,61 @@ func TestResumeReplacesHalfDeadSocket(t *testing.T) {
 		if s := h.server.Stats(); s.Sockets != 1 || s.Sessions != 1 || s.Detached != 0 {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// What a replaced socket still says does not count, neither a message nor its goodbye.
+func TestReplacedSocketHasNoSay(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		for _, last := range []string{`{"type":"mute","muted":true}`, `{"type":"leave"}`, "close"} {
+			old := h.dialRaw()
+			if err := old.frame(0x81, joinFrame); err != nil {
+				t.Fatal(err)
+			}
+			_, b, err := old.read()
+			var j Joined
+			if err != nil || json.Unmarshal(b, &j) != nil {
+				t.Fatal(err)
+			}
+			q := h.resume("a", j.Resume)
+			hearAs[Joined](q)
+			end := old.endAsync()
+			if last == "close" {
+				_ = old.frame(0x88, "\x03\xe8") // 1000
+			} else {
+				_ = old.frame(0x81, last)
+			}
+			if got := <-end; !strings.HasPrefix(got, "4001") {
+				t.Errorf("%s: closed with %q", last, got)
+			}
+			q.say(Ping{T: 1})
+			hearAs[Pong](q)
+			if got := append(h.rooms.called("mute"), h.rooms.called("leave")...); len(got) != 0 {
+				t.Errorf("%s: %v", last, got)
+			}
+		}
+	})
+}
+
+// Of two sockets that resume at once, the one that began later wins, even if it is the first to finish.
+func TestLaterResumeWins(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		_, j := h.join("a", "x")
+		hold := make(chan struct{})
+		h.rooms.onRoster = func() { <-hold }
+		early := h.resume("a", j.Resume)
+		synctest.Wait()
+		h.rooms.mu.Lock()
+		h.rooms.onRoster = nil
+		h.rooms.mu.Unlock()
+		late := h.resume("a", j.Resume)
+		hearAs[Joined](late)
+		close(hold)
+		if f := hearAs[Failure](early); f.Code != CodeResumeFailed {
+			t.Errorf("%+v", f)
+		}
+		h.rooms.emit(j.Participant, sfu.MuteEvent{Muted: true, By: "self"})
+		hearAs[Muted](late)
 	})
 }
 
@@ -303,6 +359,27 @@ func TestSameIdentity(t *testing.T) {
 		if h.rooms.clashes != 0 {
 			t.Errorf("%d joins met a participant of the same id", h.rooms.clashes)
 		}
+	})
+}
+
+// Identities are those of a key: another key's is another person.
+func TestSameIdentityOfAnotherKey(t *testing.T) {
+	other := strings.Repeat("k", 32)
+	inBubble(t, func(c *Config) { c.Keys = map[string]string{testKey: testSecret, "key2": other} }, func(t *testing.T, h *harness) {
+		first := h.dial()
+		first.say(Join{Room: "a", Token: h.token("ann", "a", full)})
+		hearAs[Joined](first)
+		token, err := NewToken("key2", other, Token{Identity: "ann", Room: "a", Grants: full}, time.Hour, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := h.dial()
+		second.say(Join{Room: "a", Token: token})
+		if j := hearAs[Joined](second); len(j.Participants) != 2 || !strings.HasPrefix(j.Participant, "ann~") {
+			t.Errorf("%+v", j)
+		}
+		first.say(Ping{T: 1})
+		hearAs[Pong](first)
 	})
 }
 

@@ -174,6 +174,7 @@ func TestBadTokens(t *testing.T) {
 		"two parts":                 {parts[0] + "." + parts[1], CodeBadToken},
 		"four parts":                {good + ".x", CodeBadToken},
 		"a million dots":            {strings.Repeat(".", 1e6), CodeBadToken},
+		"good, but 2 KiB":           {hs(claims("pad", strings.Repeat("x", MaxTokenBytes))), CodeBadToken},
 		"8 KiB":                     {strings.Repeat("a", 8192), CodeBadToken},
 		"whitespace":                {" " + good, CodeBadToken},
 	}

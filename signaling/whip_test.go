@@ -285,6 +285,19 @@ func TestWHIPBelongsToItsMaker(t *testing.T) {
 func TestWHIPEndsEarly(t *testing.T) {
 	inBubble(t, withKeys, func(t *testing.T, h *harness) {
 		token := []string{"Authorization", "Bearer " + h.token("ann", "a", full)}
+		h.rooms.offerErr = sfu.ErrNoAudio
+		for range 2 * maxSessionsPerSubject { // those that failed do not count
+			if res := h.post("/whip/a", offerSDP, token...); res.StatusCode != 422 {
+				t.Errorf("%d", res.StatusCode)
+			}
+		}
+		h.rooms.offerErr, h.rooms.joinErr = nil, sfu.ErrRoomFull
+		for range 2 * maxSessionsPerSubject {
+			if res := h.post("/whip/a", offerSDP, token...); res.StatusCode != 503 {
+				t.Errorf("%d", res.StatusCode)
+			}
+		}
+		h.rooms.joinErr = nil
 		h.rooms.onOffer = func(p string) {
 			h.rooms.emit(p, sfu.ClosedEvent{Reason: sfu.ReasonTimeout})
 		}

@@ -387,6 +387,32 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// Who is just joining when the server begins to drain does not stay behind.
+func TestDrainDuringJoin(t *testing.T) {
+	inBubble(t, withKeys, func(t *testing.T, h *harness) {
+		hold := make(chan struct{})
+		h.rooms.onJoin = func() { <-hold }
+		p := h.dial()
+		p.say(Join{Room: "a", Token: h.token("ann", "a", full)})
+		synctest.Wait()
+		done := make(chan struct{})
+		go func() { h.server.Drain(context.Background()); close(done) }() // waited for below
+		synctest.Wait()
+		close(hold)
+		code, seen := p.closed()
+		if f, _ := seen[len(seen)-1].(Failure); code != websocket.StatusGoingAway || f.Code != CodeDraining {
+			t.Errorf("%d %+v", code, seen)
+		}
+		<-done
+		if got := h.rooms.called("leave"); len(got) != 1 || len(h.rooms.ids("a")) != 0 {
+			t.Errorf("%v, still there: %v", got, h.rooms.ids("a"))
+		}
+		if s := h.server.Stats(); s.Sessions != 0 || s.Sockets != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // Drain returns when its context ends, even if a client does not answer the close frame.
 func TestDrainIsBounded(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
