@@ -5,15 +5,18 @@ import "time"
 // Settings of time stretching under PolicyAdaptive. A pause is the place to change speed: nobody hears it there. Speech is
 // stretched only when the delay is off by so much that a conversation suffers.
 const (
-	quietExcess     = 30 * time.Millisecond // delay above target that is taken out in silence
-	quietExcessFar  = 15 * time.Millisecond // the same when the delay is over farDelay
-	farDelay        = 150 * time.Millisecond
-	speechExcess    = 200 * time.Millisecond // delay above target that is taken out in speech
-	fastExcess      = time.Second            // and by several periods at once, less carefully
-	speechShortfall = 30 * time.Millisecond  // delay below target that is put into speech; less waits for a pause
-	stretchPause    = 6                      // ticks between two stretches of speech
-	m150DeadBand    = 20 * time.Millisecond
-	m150FastTimes   = 4
+	quietExcess    = 30 * time.Millisecond // delay above target that is taken out in silence
+	quietExcessFar = 15 * time.Millisecond // the same when the delay is over farDelay
+	farDelay       = 150 * time.Millisecond
+	speechExcess   = 200 * time.Millisecond // delay above target that is taken out in speech
+	// When no pause comes for speechPatience, less is taken out of speech, too.
+	speechExcessLong = 60 * time.Millisecond
+	speechPatience   = 5 * time.Second
+	fastExcess       = time.Second           // and by several periods at once, less carefully
+	speechShortfall  = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
+	stretchPause     = 6                     // ticks between two stretches of speech
+	m150DeadBand     = 20 * time.Millisecond
+	m150FastTimes    = 4
 )
 
 // stretch changes the speed of what is about to be played, to move the delay towards its target.
@@ -42,10 +45,13 @@ func (n *NetEq) stretchAdaptive() {
 	if delay > farDelay {
 		band = quietExcessFar
 	}
+	if excess < speechExcessLong {
+		n.calmAt = n.now
+	}
 	switch {
 	case excess > band:
 		quiet := n.quiet()
-		if !quiet && (n.countdown > 0 || excess < speechExcess) {
+		if !quiet && (n.countdown > 0 || excess < speechExcess && n.now-n.calmAt < speechPatience) {
 			return
 		}
 		n.fetch(stretchWindow)

@@ -94,7 +94,8 @@ type NetEq struct {
 	lastFrame  int // samples of the last decoded packet
 	lastSeq    uint16
 	countdown  int
-	stretched  int // net samples removed since the last level update
+	calmAt     time.Duration // when the delay was last near its target
+	stretched  int           // net samples removed since the last level update
 	tickOp     Operation
 	tailOp     Operation // that made the end of the sync buffer
 	muted      bool
@@ -209,7 +210,7 @@ func (n *NetEq) restart(fresh bool) {
 		n.stall = stallWatch{}
 		n.scaler = timestampScaler{}
 		n.hist.reset()
-		n.st.endRun(false)
+		n.st.endRun(false, true)
 		for c := range n.bg {
 			n.bg[c].reset()
 		}

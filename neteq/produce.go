@@ -76,6 +76,7 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 	concealed := n.gen
 	wasDTX := n.dtx
 	late := leap == 0 && concealed > 0 && h.timestamp == n.endTS
+	paused := n.pausedBefore(h)
 	decoded := n.decode(h)
 	n.emitted(h, h.samples)
 	n.lastFrame = h.samples
@@ -125,11 +126,17 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 	default:
 		n.sync.append(&x, k)
 	}
-	n.st.endRun(late)
+	n.st.endRun(late, paused)
 	n.exp.reset()
 	n.expanded, n.plc = false, false
 	n.fade = 1
 	n.made(op)
+}
+
+// pausedBefore tells whether the time before h, the next packet in sequence, is one in which nothing was sent: its
+// timestamp accounts for what was concealed.
+func (n *NetEq) pausedBefore(h *storedFrame) bool {
+	return h.redLevel == 0 && h.sequence == n.lastSeq+1 && 2*int(int32(h.timestamp-n.endTS)) >= n.gen
 }
 
 // made notes how the end of the sync buffer came about.
@@ -197,7 +204,7 @@ func (n *NetEq) playFEC(h *storedFrame, fec int) bool {
 		n.sync.append(&n.dec, k)
 	}
 	n.emitted(h, k)
-	n.st.endRun(false)
+	n.st.endRun(false, false)
 	n.exp.reset()
 	n.expanded, n.plc = false, false
 	n.endTS = h.timestamp
@@ -309,7 +316,7 @@ func (n *NetEq) mute() {
 
 // fadeOut ends what is heard within this tick, because the sender said that it stops.
 func (n *NetEq) fadeOut() {
-	n.st.endRun(false)
+	n.st.endRun(false, true)
 	if !n.codecConceal(tickSamples) {
 		for n.left() < tickSamples {
 			n.sync.append(&n.exp.out, n.exp.process(n.sync, n.background()))

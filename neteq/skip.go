@@ -42,7 +42,7 @@ func (n *NetEq) Skip(now time.Duration) {
 	n.st.s.Operations[OpSkipped]++
 	if !n.skip.active {
 		n.skip.active = true
-		n.st.endRun(false)
+		n.st.endRun(false, true)
 		n.sync.clearFuture()
 		n.sync.appendZeros(overlapSamples)
 		n.restart(false)

@@ -39,6 +39,7 @@ func (n *NetEq) start() bool {
 			return false
 		}
 	}
+	n.st.endRun(false, n.pausedBefore(h))
 	n.endTS = h.timestamp
 	n.gen = 0
 	n.state = statePlaying
@@ -46,7 +47,6 @@ func (n *NetEq) start() bool {
 	n.fade = 1
 	n.tailOp = OpNormal
 	n.rampLeft = startFade
-	n.st.endRun(false)
 	return true
 }
 

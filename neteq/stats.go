@@ -93,6 +93,7 @@ type Stats struct {
 	GeneratedNoiseSamples  uint64 // comfort noise
 	SkippedSamples         uint64 // passed by Skip
 	DeclaredGapSamples     uint64 // silence the sender announced (DeclareGap)
+	PausedSamples          uint64 // silence while the sender had stopped unannounced, but for its first second
 	DelayedOutageSamples   uint64 // concealment after which the sound went on where it had stopped
 	DelayedOutageEvents    uint64
 	InterruptionCount      uint64 // concealment of 150 ms and more
@@ -124,10 +125,12 @@ type statistics struct {
 	s       Stats
 	counted bool // decoded sound was played: concealment counts from now on
 	run     int  // concealed samples since the sound broke off
+	pending int  // silence after a second of concealment: a loss or a pause of the sender, the next packet will tell
 	debt    int  // concealed samples counted too many (a merge took them back)
 }
 
 const (
+	pauseSamples        = sampleRate
 	interruptionSamples = 150 * millisecond
 	stutterSamples      = 200 * millisecond
 )
@@ -141,7 +144,15 @@ func (st *statistics) conceal(n int, silent bool) {
 	if st.run == 0 {
 		st.s.ConcealmentEvents++
 	}
+	if st.run >= pauseSamples {
+		st.pending += n
+		return
+	}
 	st.run += n
+	st.add(n, silent)
+}
+
+func (st *statistics) add(n int, silent bool) {
 	paid := min(n, st.debt)
 	st.debt -= paid
 	st.s.ConcealedSamples += uint64(n - paid)
@@ -166,13 +177,20 @@ func (st *statistics) correct(n int) {
 	st.run += n
 }
 
-// endRun closes a concealment. late tells that its sound came after all.
-func (st *statistics) endRun(late bool) {
+// endRun closes a concealment. late tells that its sound came after all, paused that nothing was missing: the sender had
+// stopped. Of a pause only the first second, in which that could not be known, counts as concealed.
+func (st *statistics) endRun(late, paused bool) {
 	n := st.run
 	if n == 0 {
 		return
 	}
-	st.run = 0
+	if paused {
+		st.s.PausedSamples += uint64(st.pending)
+	} else {
+		n += st.pending
+		st.add(st.pending, true)
+	}
+	st.run, st.pending = 0, 0
 	for i, l := range eventLimits {
 		if n > l {
 			st.s.EventsOver[i]++
