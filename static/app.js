@@ -50,6 +50,7 @@ class App {
   #slow = false;
   #meterAt = 0;
   #cancelled = 0; // join attempts that were overtaken
+  #mutedByLink = false;
   #lostMic = false; // it went away during the call and none took its place
 
   constructor() {
@@ -108,6 +109,7 @@ class App {
       // A link may bring people into a room; only they themselves may open their microphone to it.
       const muted = !navigator.webdriver && !isLoopback(location.hostname);
       await this.#join({ room, name: this.#link.name || this.#prefs.name || "Guest", listen: this.#link.listen || !this.#devices.available, muted });
+      this.#mutedByLink = muted;
       return;
     }
     if (this.#devices.available && (await microphoneGranted())) await this.#openMic();
@@ -252,6 +254,8 @@ class App {
     this.#ui.title(`${this.#room} · Parley`);
     this.#ui.room.enter(this.#room);
     this.#ui.show("room");
+    if (this.#mutedByLink && !this.#listener) this.#notice("The link brought you in muted. Press M to speak.");
+    this.#mutedByLink = false;
     this.#listDevices();
   }
 

@@ -18,6 +18,7 @@ export class JoinPage {
   #bar = /** @type {HTMLElement} */ ($("check-meter").firstElementChild);
   #heard = false;
   #saidAt = 0;
+  #level = "";
   #listenOnly = false;
   #busy = false;
 
@@ -99,7 +100,9 @@ export class JoinPage {
    */
   level(db, elapsedMs) {
     const share = this.#ballistics.next(meterShare(db), elapsedMs);
-    this.#bar.style.setProperty("--level", share.toFixed(3));
+    const level = share.toFixed(2);
+    if (level !== this.#level) this.#bar.style.setProperty("--level", level);
+    this.#level = level;
     if (!this.#heard && share > 0.25) {
       this.#heard = true;
       $("check-state").textContent = "We can hear you.";

@@ -23,6 +23,7 @@ export class RoomPage {
   #me = "";
   #ballistics = new Ballistics();
   #startedAt = 0;
+  #ownLevel = "";
   #key = matchMedia("(pointer: coarse)").matches ? "the button" : "Space";
 
   /**
@@ -112,8 +113,10 @@ export class RoomPage {
    * @param {number} elapsedMs
    */
   ownLevel(db, elapsedMs) {
-    const share = this.#ballistics.next(meterShare(db), elapsedMs);
-    $("mute").style.setProperty("--level", share.toFixed(2));
+    const level = this.#ballistics.next(meterShare(db), elapsedMs).toFixed(2);
+    if (level === this.#ownLevel) return; // this is asked on every frame of the screen
+    this.#ownLevel = level;
+    $("mute").style.setProperty("--level", level);
   }
 
   /** @param {{muted: boolean, talking: boolean, listener: boolean}} state */
