@@ -5,11 +5,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
+
+	"go.uber.org/zap"
 
 	"parley/signaling"
 )
@@ -93,4 +97,21 @@ func (h *httpListeners) close() {
 	for _, l := range h.listeners {
 		_ = l.Close()
 	}
+}
+
+// httpErrorLog takes what net/http has to say. Most of it is about clients (a TLS handshake that a browser broke off
+// because it does not trust the local CA yet) and would fill the log from outside; a panic in a handler is ours.
+func httpErrorLog(to *zap.Logger) *log.Logger { return log.New(httpErrors{to}, "", 0) }
+
+type httpErrors struct{ log *zap.Logger }
+
+// Write implements io.Writer.
+func (h httpErrors) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	if strings.HasPrefix(text, "http: panic serving") {
+		h.log.Error("a handler panicked", zap.String("err", text))
+	} else {
+		h.log.Debug("http", zap.String("err", text))
+	}
+	return len(line), nil
 }

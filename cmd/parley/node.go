@@ -272,7 +272,7 @@ func (n *node) buildHTTP() error {
 		}
 	}
 	if listen := n.cfg.Admin.Listen; listen.On {
-		server := signaling.NewHTTPServer(adminHandler(n.registry(), n.cfg.Admin.PProf))
+		server := signaling.NewHTTPServer(adminHandler(n.registry(), n.cfg.Admin.Token, n.cfg.Admin.PProf))
 		server.WriteTimeout = 2 * time.Minute // a CPU profile takes the seconds it is asked for
 		n.admin, err = n.listen("admin", listen, server, nil, true)
 	}
@@ -284,6 +284,7 @@ func (n *node) listen(name string, at config.Listen, server *http.Server, conf *
 	if err != nil {
 		return nil, fmt.Errorf("%s.listen: %w", name, err)
 	}
+	server.ErrorLog = httpErrorLog(n.log.Named(name))
 	h, err := listenHTTP(name, server, addrs, conf)
 	if err != nil {
 		return nil, err
@@ -395,6 +396,9 @@ func (n *node) printStart(w io.Writer, qr bool) {
 		if len(info.lan) > 0 {
 			info.trustPage = info.lan[0] + "/ca"
 		}
+	}
+	for _, a := range n.cfg.Media.NAT1To1 {
+		info.nat = append(info.nat, a.String())
 	}
 	info.media = endpoints("udp", n.sfu.MediaAddrs())
 	if port := n.cfg.Media.TCPPort; port != 0 {

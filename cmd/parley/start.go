@@ -24,6 +24,7 @@ type startInfo struct {
 	trustPage string   // where the local CA's certificate is; empty: given certificate
 	caPrint   string   // its SHA-256 fingerprint
 	media     []endpoint
+	nat       []string // addresses that media is advertised under besides
 	turn      []endpoint
 	admin     string
 	qr        bool
@@ -56,6 +57,7 @@ func (s startInfo) print(w io.Writer) {
 		line("CA fingerprint", "SHA-256 "+s.caPrint)
 	}
 	line("Media", summary(s.media)...)
+	line("  also known as", s.nat...)
 	line("STUN, TURN", summary(s.turn)...)
 	if len(s.turn) > 0 && s.mode != config.ModePublic && s.mode != config.ModeRelay {
 		line("", "(not advertised in mode "+s.mode+")")

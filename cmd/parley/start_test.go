@@ -44,7 +44,7 @@ func TestStartOutput(t *testing.T) {
 	info := startInfo{
 		version: "v1", open: true, mode: "lan", http: []string{"http://127.0.0.1:8080"},
 		https: []string{"https://192.168.1.2:8443", "https://127.0.0.1:8443"}, lan: []string{"https://192.168.1.2:8443"},
-		trustPage: "https://192.168.1.2:8443/ca", caPrint: "AB:CD", qr: true,
+		nat: []string{"203.0.113.9"}, trustPage: "https://192.168.1.2:8443/ca", caPrint: "AB:CD", qr: true,
 		media: endpoints("udp", ports("192.168.1.2:10000", "192.168.1.2:10001")), turn: endpoints("udp", ports("192.168.1.2:3478")),
 	}
 	text := func() string {
@@ -55,7 +55,7 @@ func TestStartOutput(t *testing.T) {
 	out := text()
 	for _, want := range []string{
 		"On this machine  http://127.0.0.1:8080\n", "On this network  https://192.168.1.2:8443\n", "https://192.168.1.2:8443/ca",
-		"SHA-256 AB:CD", "192.168.1.2  10000-10001/udp\n", "not advertised in mode lan", "Open server:", "█",
+		"SHA-256 AB:CD", "192.168.1.2  10000-10001/udp\n", "also known as  203.0.113.9\n", "not advertised in mode lan", "Open server:", "█",
 		"\nparley ready http=http://127.0.0.1:8080 https=https://192.168.1.2:8443,https://127.0.0.1:8443 media=192.168.1.2:10000-10001/udp turn=192.168.1.2:3478/udp\n",
 	} {
 		if !strings.Contains(out, want) {

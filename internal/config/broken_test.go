@@ -62,6 +62,7 @@ var broken = []struct {
 	{"public TURN on an open server", "turn:\n  listen: \"[2001:db8::1]:3478\"\n", "2: turn.listen: 2001:db8::1 is a public address"},
 	{"public admin", "admin:\n  listen: \"203.0.113.7:9090\"\ninsecure_open: true\n", "2: admin.listen: metrics"},
 	{"admin on all addresses", "admin:\n  listen: \":9090\"\n", "2: admin.listen: metrics"},
+	{"short admin token", "admin:\n  token: abc\n", "2: admin.token: must be 16 or more"},
 	{"nothing to serve", "http:\n  listen: \"\"\nhttps:\n  enabled: false\n", "2: http.listen: neither HTTP nor HTTPS"},
 	{"https without address", "https:\n  listen: \"\"\n", "2: https.listen: is empty"},
 	{"same port twice", "http:\n  listen: \"127.0.0.1:8443\"\n", "https.listen: 8443/tcp overlaps 8443/tcp of http.listen"},

@@ -40,6 +40,7 @@ type HTTPS struct {
 // Admin is the listener for operators.
 type Admin struct {
 	Listen Listen `yaml:"listen" help:"Address and port of /metrics. Empty: off."`
+	Token  string `yaml:"token" secret:"true" help:"Bearer token that requests must carry, 16 bytes or more. Empty: none; then requests must name this machine by address or as localhost, which keeps web pages out (DNS rebinding)."`
 	PProf  bool   `yaml:"pprof" help:"Also serve Go's profiles under /debug/pprof/."`
 }
 

@@ -118,7 +118,7 @@ func TestPrecedence(t *testing.T) {
 func TestEveryKeyByEveryWay(t *testing.T) {
 	values := map[string]string{
 		"http.listen": "127.0.0.1:8081", "https.enabled": "false", "https.listen": ":9443", "https.cert_file": "c.pem",
-		"https.key_file": "k.pem", "admin.listen": "[::1]:9091", "admin.pprof": "true", "data_dir": "/tmp/p",
+		"https.key_file": "k.pem", "admin.listen": "[::1]:9091", "admin.pprof": "true", "admin.token": secret, "data_dir": "/tmp/p",
 		"auth.key": "k", "auth.secret": secret, "insecure_open": "true", "origins": "https://a.example,https://b.example:8443",
 		"media.udp_ports": "20000-20003", "media.tcp_port": "0", "media.interfaces.include": "eth0,wl*",
 		"media.interfaces.exclude": "tun*", "media.cidrs.include": "10.0.0.0/8,fd00::/8", "media.cidrs.exclude": "10.9.0.0/16",
@@ -167,7 +167,7 @@ func TestEveryKeyByEveryWay(t *testing.T) {
 	}
 	byFile, err := Load(Options{
 		File:    write(t, printed.String()),
-		Environ: []string{"PARLEY_AUTH_SECRET=" + secret, "PARLEY_TURN_SECRET=" + secret},
+		Environ: []string{"PARLEY_AUTH_SECRET=" + secret, "PARLEY_TURN_SECRET=" + secret, "PARLEY_ADMIN_TOKEN=" + secret},
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, printed.String())

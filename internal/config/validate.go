@@ -15,6 +15,7 @@ import (
 
 const (
 	minSecretBytes = 32  // HS256: a key shorter than the hash weakens it (RFC 7518 section 3.2)
+	minAdminToken  = 16  // beyond guessing over HTTP
 	maxMediaPorts  = 256 // one socket and one reader for each port and address
 )
 
@@ -87,8 +88,13 @@ func (v *validation) listeners() {
 	if a := c.Admin.Listen; a.All() || a.On && a.Addr.IsValid() && !netaddr.Private(a.Addr) {
 		v.fail("admin.listen", "metrics and profiles must not be on a public address; use loopback or a private one")
 	}
+	if token := c.Admin.Token; token != "" && (len(token) < minAdminToken || strings.ContainsFunc(token, notVisible)) {
+		v.fail("admin.token", "must be %d or more printable characters without spaces", minAdminToken)
+	}
 	v.collisions()
 }
+
+func notVisible(r rune) bool { return r <= ' ' || r > '~' }
 
 func (v *validation) bindings() []binding {
 	c := &v.l.Config
@@ -152,7 +158,7 @@ func (v *validation) auth() {
 		}
 		v.fail(where, "has %d bytes, %d are needed; \"openssl rand -hex 32\" makes a good one", len(a.Secret), minSecretBytes)
 	}
-	if strings.ContainsFunc(a.Key, func(r rune) bool { return r <= ' ' || r > '~' }) || len(a.Key) > 128 {
+	if strings.ContainsFunc(a.Key, notVisible) || len(a.Key) > 128 {
 		v.fail("auth.key", "must be at most 128 printable characters without spaces")
 	}
 }
