@@ -52,8 +52,9 @@ const (
 	// maxMessageReads is how many pieces a message may come in. One frame of 64 KiB takes under ten reads, and libraries
 	// that fragment do it at 1 KiB or more.
 	maxMessageReads = 256
-	// operationTimeout bounds one call into Rooms.
-	operationTimeout = 10 * time.Second
+	// operationTimeout bounds one call into Rooms. It is shorter than the HTTP server's WriteTimeout, so that who waited for
+	// nothing is told so.
+	operationTimeout = 8 * time.Second
 
 	// messageRate and messageBurst are per socket, pings included.
 	messageRate  = 50

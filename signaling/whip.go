@@ -66,7 +66,7 @@ func (s *Server) serveCreate(kind whipKind) http.HandlerFunc {
 			return
 		}
 		s.counters.whipJoins.Add(1)
-		s.log.Info("joined", zap.String("room", session.room), zap.String("participant", session.participant))
+		s.log.Debug("joined", zap.String("room", session.room), zap.String("participant", session.participant))
 		h := w.Header()
 		h.Set("Content-Type", typeSDP)
 		h.Set("Location", kind.path+url.PathEscape(session.room)+"/"+session.id)

@@ -166,7 +166,7 @@ func (s *Server) resume(c *conn, m Join) (*session, error) {
 		return nil, failed
 	}
 	s.counters.resumes.Add(1)
-	s.log.Info("resumed", zap.String("room", ss.room), zap.String("participant", ss.id))
+	s.log.Debug("resumed", zap.String("room", ss.room), zap.String("participant", ss.id))
 	return ss, nil
 }
 
@@ -207,7 +207,7 @@ func (s *Server) join(ctx context.Context, c *conn, room, name string, who subje
 		return nil, err
 	}
 	s.counters.joins.Add(1)
-	s.log.Info("joined", zap.String("room", room), zap.String("participant", ss.id))
+	s.log.Debug("joined", zap.String("room", room), zap.String("participant", ss.id))
 	return ss, nil
 }
 
