@@ -143,7 +143,8 @@ const leftSeen = `(name) => (__kit.participantEvents ?? []).some((e) => e.event 
 // gone requires that the others see voice i leave, and the server frees it, in 20 s.
 func gone(t *testing.T, s *rig.Server, c *call, i int) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	begin := time.Now()
+	deadline := begin.Add(20 * time.Second)
 	c.pages[0].Wait(t, time.Until(deadline), c.voices[i].name+" is gone", leftSeen, c.voices[i].name)
 	await(t, time.Until(deadline), "the participant is freed", func() error {
 		n, ok := s.Metric(t, metricParticipants)
@@ -155,6 +156,7 @@ func gone(t *testing.T, s *rig.Server, c *call, i int) {
 		}
 		return nil
 	})
+	t.Logf("freed after %v", time.Since(begin).Round(100*time.Millisecond))
 }
 
 // metricParticipants is the gauge of participants on the node.

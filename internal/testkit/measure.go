@@ -86,17 +86,21 @@ func SteadyLevel(pcm []float32, freqHz float64) float64 {
 	return levels[len(levels)/2]
 }
 
-// MeanLevel is the mean power of a tone in dBFS over windows of 200 ms: what is there only part of the time counts too.
-func MeanLevel(pcm []float32, freqHz float64) float64 {
-	levels := ToneLevels(pcm, freqHz, toneStep)
-	var sum float64
-	for _, l := range levels {
-		sum += math.Pow(10, l/10)
+// neighbourHz is how far from a tone its background is measured: outside the main lobe of a 200 ms window.
+const neighbourHz = 45
+
+// LoudestTone is the highest level in dBFS that a tone has in any window of 200 ms in which it stands out by 10 dB from the
+// background on both sides; clicks and noise, which have no pitch, do not count. It finds a voice that is there for a moment.
+func LoudestTone(pcm []float32, freqHz float64) float64 {
+	loudest := float64(floorDBFS)
+	tone := ToneLevels(pcm, freqHz, toneStep)
+	below, above := ToneLevels(pcm, freqHz-neighbourHz, toneStep), ToneLevels(pcm, freqHz+neighbourHz, toneStep)
+	for i, l := range tone {
+		if l > max(below[i], above[i])+10 {
+			loudest = max(loudest, l)
+		}
 	}
-	if sum == 0 {
-		return floorDBFS
-	}
-	return 10 * math.Log10(sum/float64(len(levels)))
+	return loudest
 }
 
 // Clips counts runs of at least three samples at or beyond full scale of 16 bits: what hard clipping leaves and a
