@@ -72,8 +72,23 @@ func (n *NetEq) insertSingle(p *Packet, c *codec, arrival time.Duration) error {
 	ts := n.scaler.toInternal(p.Timestamp, scale)
 	switch c.kind {
 	case codecEvent:
+		e, err := parseEvent(ts, p.Payload, int(max(1, n.scaler.scale)))
+		if err != nil {
+			n.st.s.InvalidPackets++
+			return err
+		}
+		if n.events.insert(e) {
+			n.st.s.ToneEvents++
+		}
+		n.followSequence(p, ts)
 		return nil
 	case codecNoise:
+		f := storedFrame{timestamp: ts, sequence: p.SequenceNumber, payload: c.payloadType, kind: kindNoise, isDTX: true,
+			marker: p.Marker, arrival: arrival}
+		if n.admit(&f) {
+			n.store(&f, p.Payload)
+			n.followSequence(p, ts)
+		}
 		return nil
 	}
 	f, err := n.frame(p, c, ts, p.Payload, arrival)
@@ -82,6 +97,13 @@ func (n *NetEq) insertSingle(p *Packet, c *codec, arrival time.Duration) error {
 	}
 	n.take(&f, p.Payload)
 	return nil
+}
+
+// followSequence notes a packet that takes part in the sequence but not in the statistics of arrival.
+func (n *NetEq) followSequence(p *Packet, ts uint32) {
+	if n.haveNewest && newer32(ts, n.newestTS) {
+		n.newestTS, n.newestAt = ts, n.lastArrival
+	}
 }
 
 // insertRED takes a packet with redundancy (RFC 2198).

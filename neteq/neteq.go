@@ -27,6 +27,8 @@ type Config struct {
 	DisableStretching bool
 	// DisableCodecConcealment conceals by pitch repetition even when the codec has something better.
 	DisableCodecConcealment bool
+	// PlayTones makes telephone events audible; otherwise they are silence.
+	PlayTones bool
 }
 
 // playState says whether there is a play position.
@@ -85,7 +87,11 @@ type NetEq struct {
 	// monoStream says that both channels of what the codec makes are to be equal: libopus 1.3 lets them drift apart when
 	// it conceals a mono stream in stereo.
 	monoStream bool
-	dtx        bool // the last decoded payload announced silence
+	dtx        bool // the last payload announced silence
+	sid        bool // it was a silence description of RFC 3389
+	cn         *comfortNoise
+	events     eventBuffer
+	tone       toneGenerator
 	declared   bool // the sender said it stops
 	plc        bool // the end of the sync buffer is the codec's concealment
 	expanded   bool // the end of the sync buffer is Expand's
@@ -199,7 +205,7 @@ func (n *NetEq) Flush() {
 // restart gives up the play position. fresh tells that what comes next has nothing to do with what was heard.
 func (n *NetEq) restart(fresh bool) {
 	n.state = stateWaiting
-	n.gen, n.dtx, n.plc, n.expanded, n.muted = 0, false, false, false, false
+	n.gen, n.dtx, n.sid, n.plc, n.expanded, n.muted = 0, false, false, false, false, false
 	n.fade = 1
 	n.exp.reset()
 	n.countdown = 6
@@ -208,6 +214,8 @@ func (n *NetEq) restart(fresh bool) {
 		n.haveNewest = false
 		n.stranger = stranger{}
 		n.stall = stallWatch{}
+		n.events.reset()
+		n.tone.stop()
 		n.scaler = timestampScaler{}
 		n.hist.reset()
 		n.st.endRun(false, true)

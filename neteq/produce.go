@@ -15,6 +15,9 @@ func (n *NetEq) produce() {
 		}
 		n.declared = false
 	}
+	if (h == nil || h.timestamp != n.endTS) && n.produceTone() {
+		return
+	}
 	if h == nil {
 		n.produceNothing()
 		return
@@ -73,6 +76,10 @@ func (n *NetEq) early(h *storedFrame) bool {
 
 // play decodes the head packet onto the end of the sync buffer. skip < 0 tells how much of it was played already.
 func (n *NetEq) play(h *storedFrame, leap int) {
+	if h.kind == kindNoise {
+		n.describeSilence(h)
+		return
+	}
 	concealed := n.gen
 	wasDTX := n.dtx
 	late := leap == 0 && concealed > 0 && h.timestamp == n.endTS
@@ -87,7 +94,7 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 		n.st.s.RedundancyUnused++
 	}
 	n.lastSeq = h.sequence
-	n.dtx = h.isDTX
+	n.dtx, n.sid = h.isDTX, false
 	n.endTS = h.timestamp + uint32(h.samples)
 	n.gen = 0
 	n.buf.drop(0)
@@ -121,7 +128,7 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 		n.reserveMerge(k)
 		n.st.correct(merge(n.sync, n.exp, n.background(), &x, &n.alg, k))
 		op = OpMerge
-	case leap < 0 || n.plc && !late && concealed == 0:
+	case n.tailOp == OpRFC3389CNG || leap < 0 || n.plc && !late && concealed == 0:
 		n.sync.appendCrossfade(&x, k, overlapSamples)
 	default:
 		n.sync.append(&x, k)
@@ -225,8 +232,72 @@ func (n *NetEq) produceNothing() {
 	n.conceal(tickSamples)
 }
 
-// comfortNoise asks the codec for the noise of an announced silence.
+// describeSilence takes the head packet, a silence description.
+func (n *NetEq) describeSilence(h *storedFrame) {
+	if n.cn == nil {
+		factor := 6
+		if c := n.reg.get(h.payload); c != nil {
+			factor = int(c.scale)
+		}
+		n.cn = newComfortNoise(factor)
+	}
+	if !n.sid {
+		n.cn.restart()
+	}
+	n.cn.update(h.data)
+	n.lastSeq = h.sequence
+	n.endTS = h.timestamp
+	n.gen = 0
+	n.buf.drop(0)
+	n.dtx, n.sid, n.plc, n.expanded = true, true, false, false
+	n.st.endRun(false, false)
+	n.st.counted = true
+	n.exp.reset()
+	n.comfortNoise(tickSamples)
+}
+
+// produceTone makes a tick of a telephone event where there is no sound; false when there is no event.
+func (n *NetEq) produceTone() bool {
+	if n.events.count == 0 {
+		return false
+	}
+	e, ok := n.events.at(n.endTS + uint32(n.gen))
+	if !ok {
+		n.tone.stop()
+		return false
+	}
+	n.reserve(tickSamples)
+	for c := range n.channels {
+		if n.channels == 1 {
+			n.dec[0] = n.pcm
+		}
+		x := n.dec[c][:tickSamples]
+		if c > 0 {
+			copy(x, n.dec[0])
+			continue
+		}
+		clear(x)
+		if n.cfg.PlayTones && n.tone.start(e.event, e.volume, sampleRate) == nil {
+			_ = n.tone.fill(x) // cannot fail: it was started
+		}
+	}
+	n.sync.appendCrossfade(&n.dec, tickSamples, 0)
+	n.endTS += uint32(n.gen) + tickSamples
+	n.gen = 0
+	n.st.endRun(false, true)
+	n.st.counted = true
+	n.exp.reset()
+	n.expanded, n.plc, n.dtx = false, false, false
+	n.made(OpDTMF)
+	return true
+}
+
+// comfortNoise makes the noise of an announced silence: as described, or as the codec has it.
 func (n *NetEq) comfortNoise(k int) {
+	if n.sid {
+		n.describedNoise(k)
+		return
+	}
 	if !n.codecConceal(k) {
 		n.dtx = false
 		n.conceal(k)
@@ -235,6 +306,27 @@ func (n *NetEq) comfortNoise(k int) {
 	n.gen += k
 	n.st.s.GeneratedNoiseSamples += uint64(k)
 	n.made(OpCodecCNG)
+}
+
+// describedNoise appends k samples of RFC 3389 noise; the first of a period are faded in.
+func (n *NetEq) describedNoise(k int) {
+	n.reserve(k + overlapSamples)
+	if n.channels == 1 {
+		n.dec[0] = n.pcm
+	}
+	fade := 0
+	if n.tailOp != OpRFC3389CNG {
+		fade = overlapSamples
+	}
+	x := n.dec[0][:k+fade]
+	n.cn.generate(x)
+	if n.channels == 2 {
+		copy(n.dec[1], x)
+	}
+	n.sync.appendCrossfade(&n.dec, k+fade, fade)
+	n.gen += k
+	n.st.s.GeneratedNoiseSamples += uint64(k)
+	n.made(OpRFC3389CNG)
 }
 
 // concealLost conceals up to missing samples that are known not to come, a packet's length at a time at most.

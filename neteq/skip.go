@@ -56,7 +56,7 @@ func (n *NetEq) Skip(now time.Duration) {
 	// Where the play position would be, were it at the target delay.
 	due := n.newestTS + uint32(timeToSamples(n.hist.lateness(n.newestTS, now)-n.target()))
 	for h := n.buf.head(); h != nil && !newer32(h.timestamp+uint32(h.samples), due); h = n.buf.head() {
-		if h.redLevel == 0 || n.skip.count == 0 || n.buf.slots[n.skip.slots[n.skip.count-1]].timestamp != h.timestamp {
+		if h.kind == kindSpeech && (h.redLevel == 0 || n.skip.count == 0 || n.buf.slots[n.skip.slots[n.skip.count-1]].timestamp != h.timestamp) {
 			n.skip.keep(n.buf, n.buf.take())
 			continue
 		}

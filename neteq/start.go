@@ -17,7 +17,7 @@ const (
 func (n *NetEq) start() bool {
 	h := n.buf.head()
 	if h == nil {
-		return false
+		return n.startTone()
 	}
 	if n.cfg.Policy == PolicyAdaptive {
 		wait := max(startDelay, min(n.target(), startDelayMax))
@@ -94,4 +94,18 @@ func (n *NetEq) catchUp() {
 	n.conceal(tickSamples)
 	n.endTS = n.buf.head().timestamp
 	n.gen = 0
+}
+
+// startTone begins with a telephone event when there is nothing else.
+func (n *NetEq) startTone() bool {
+	if n.events.count == 0 {
+		return false
+	}
+	n.endTS = n.events.events[0].timestamp
+	n.gen = 0
+	n.state = statePlaying
+	n.fresh, n.declared, n.muted = false, false, false
+	n.fade = 1
+	n.tailOp = OpNormal
+	return true
 }

@@ -91,6 +91,7 @@ type Stats struct {
 	BufferFlushes          uint64 // times that packets were dropped to catch up or to keep the bounds
 	StreamResets           uint64 // timestamp or SSRC jumps
 	GeneratedNoiseSamples  uint64 // comfort noise
+	ToneEvents             uint64 // telephone events
 	SkippedSamples         uint64 // passed by Skip
 	DeclaredGapSamples     uint64 // silence the sender announced (DeclareGap)
 	PausedSamples          uint64 // silence while the sender had stopped unannounced, but for its first second
