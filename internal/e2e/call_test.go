@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,8 +32,12 @@ func TestCall(t *testing.T) {
 		c.requireMix(t, clean)
 		t.Run("mute", func(t *testing.T) { muteOne(t, c) })
 		t.Run("leave", func(t *testing.T) { leaveOne(t, c) })
+		for _, p := range c.pages {
+			assert.Empty(t, p.Complaints(), "console of %s", p.Name)
+		}
 	})
 
+	t.Run("speech with the browser's own processing", func(t *testing.T) { speechCall(t, d, s) })
 	t.Run("with clients that are no browsers", func(t *testing.T) { mixedCall(t, s, voices[:2]) })
 
 	t.Run("five percent loss and jitter", func(t *testing.T) {
@@ -213,6 +218,32 @@ func mixedCall(t *testing.T, s *rig.Server, voices []*voice) {
 	var roster string
 	c.pages[0].Eval(t, `() => document.querySelector('#roster').innerText`, nil, &roster)
 	assert.True(t, strings.Contains(roster, "Gopher") && strings.Contains(roster, "Ear"), roster)
+}
+
+// speechCall leaves echo cancellation, noise suppression and gain control as the page asks for them: speech gets through at a
+// level that can be understood, breaths stay quiet.
+func speechCall(t *testing.T, d *rig.Driver, s *rig.Server) {
+	wav := filepath.Join(t.TempDir(), "speech.wav")
+	require.NoError(t, testkit.WriteWAV(wav, testkit.Voice(testkit.VoiceConfig{PitchHz: 140, LevelDBFS: -20, Seed: 3}, 10*time.Second)))
+	b, err := d.Launch(t.Context(), wav, t.TempDir())
+	require.NoError(t, err)
+	defer b.Quit()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	ear, err := client.Join(ctx, client.Config{BaseURL: s.HTTP, Room: "speech", Listen: true})
+	require.NoError(t, err)
+	defer leave(t, ear)
+	p := (&voice{name: "Eve", b: b}).join(t, s.HTTP, "speech", rig.Settings{"processing": true, "noCapture": true})
+	_, err = ear.Listen(ctx, 3*time.Second) // noise suppression and gain control learn
+	require.NoError(t, err)
+	pcm, err := ear.Listen(ctx, 4*time.Second)
+	require.NoError(t, err)
+	keep(t, "heard", pcm)
+	level := testkit.Level(pcm)
+	t.Logf("speech at %.1f dBFS, peak %.2f, %d pauses", level, testkit.Peak(pcm), len(testkit.Gaps(pcm, level-20, 100*time.Millisecond)))
+	assert.InDelta(t, -22, level, 10)
+	assert.NotEmpty(t, testkit.Gaps(pcm, level-20, 100*time.Millisecond), "pauses between phrases")
+	assert.Empty(t, p.Complaints())
 }
 
 // say speaks a loop until the end of the test.

@@ -23,6 +23,13 @@ func TestLAN(t *testing.T) {
 	var voices []*voice
 	t.Run("lan", func(t *testing.T) {
 		s := rig.StartServer(t, rig.ServerOptions{NS: l.Server, Host: rig.ServerIP, Flags: []string{"--lan"}})
+		t.Run("a browser that does not trust the CA", func(t *testing.T) {
+			b, err := d.Launch(t.Context(), rig.ToneFile(t, 440, -20), t.TempDir())
+			require.NoError(t, err)
+			defer b.Quit()
+			_, err = b.TryOpen(t.Context(), "stranger", s.HTTPS, nil)
+			require.ErrorContains(t, err, "ERR_CERT_AUTHORITY_INVALID")
+		})
 		rig.Trust(t, home, s.CAFile(t))
 		voices = newVoices(t, d, -20, home)
 

@@ -192,9 +192,8 @@ type Page struct {
 // Open opens url in a new context of b; it is closed at the end of the test, which also shows its console if it failed.
 func (b *Browser) Open(t testing.TB, name, url string, s Settings) *Page {
 	t.Helper()
-	var info struct{ ID int }
-	require.NoError(t, b.d.call(t.Context(), "open", map[string]any{"browser": b.id, "settings": s, "url": url}, &info), "open %s", url)
-	p := &Page{d: b.d, id: info.ID, Name: name}
+	p, err := b.TryOpen(t.Context(), name, url, s)
+	require.NoError(t, err, "open %s", url)
 	t.Cleanup(func() {
 		if t.Failed() {
 			p.explain(t)
@@ -202,6 +201,27 @@ func (b *Browser) Open(t testing.TB, name, url string, s Settings) *Page {
 		p.Close()
 	})
 	return p
+}
+
+// TryOpen is Open for pages that may not load; nothing closes it but the end of its browser.
+func (b *Browser) TryOpen(ctx context.Context, name, url string, s Settings) (*Page, error) {
+	var info struct{ ID int }
+	if err := b.d.call(ctx, "open", map[string]any{"browser": b.id, "settings": s, "url": url}, &info); err != nil {
+		return nil, err
+	}
+	return &Page{d: b.d, id: info.ID, Name: name}, nil
+}
+
+// Complaints are the errors on the page's console, such as violations of its content security policy, and its uncaught
+// exceptions.
+func (p *Page) Complaints() []string {
+	var found []string
+	for _, line := range p.d.console(p.id) {
+		if strings.HasPrefix(line, "console error") || strings.HasPrefix(line, "pageerror") || strings.HasPrefix(line, "crash") {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 // explain shows what the page knows, for a failed test.
