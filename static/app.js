@@ -1,23 +1,23 @@
 // @ts-check
 // Joins the parts: person (ui), microphone, signaling, call. Holds what the room is; each part holds what it does.
 
+import { QUIET_LOSS_MS, bannerFor } from "./banner.js";
 import { Call } from "./call.js";
 import { Devices, microphoneGranted } from "./devices.js";
 import { failure } from "./failures.js";
 import { LevelMeter, audioContext, resumeAudio } from "./levels.js";
-import { httpsAddress, parseLink, roomLink } from "./link.js";
+import { isLoopback, parseLink, roomLink } from "./link.js";
 import { Microphone } from "./mic.js";
 import { loadPrefs, roomToken, savePrefs } from "./prefs.js";
 import { Signal, signalURL } from "./signal.js";
 import { StatsReader } from "./stats.js";
 import { statRows } from "./statsview.js";
 import { Talk } from "./talk.js";
+import { insecureFailure, invitation, watchPage } from "./ui-page.js";
 import { UI } from "./ui.js";
 
 /** @typedef {import("./failures.js").Failure} Failure */
 /** @typedef {{type: string, [key: string]: any}} Message */
-
-const QUIET_LOSS_MS = 700; // a socket that is back by then was never missed
 
 class App {
   #link = parseLink(location);
@@ -39,7 +39,7 @@ class App {
   #inRoom = false;
   #listener = false; // by choice or for want of a microphone
   #mayPublish = true;
-  /** @type {{code: string} | null} */ #callFailure = null;
+  #callFailure = "";
   #socketState = "idle";
   #socketReason = "";
   #socketAttempt = 0;
@@ -218,7 +218,7 @@ class App {
     this.#ui.room.clear();
     this.#ui.panels.clear();
     this.#serverStats = null;
-    this.#callFailure = null;
+    this.#callFailure = "";
     this.#wasBroken = false;
     clearTimeout(this.#goodTimer);
     this.#goodTimer = null;
@@ -262,7 +262,7 @@ class App {
   /** @param {Message} joined */
   #newCall(joined) {
     this.#call?.close();
-    this.#callFailure = null;
+    this.#callFailure = "";
     this.#serverStats = null;
     this.#statsReader = new StatsReader();
     const call = new Call({
@@ -360,7 +360,7 @@ class App {
    * @param {string} reason
    */
   #callState(state, reason) {
-    this.#callFailure = state === "failed" ? { code: reason } : null;
+    this.#callFailure = state === "failed" ? reason : "";
     if (state === "connected") {
       clearTimeout(this.#slowTimer);
       this.#slow = false;
@@ -370,12 +370,19 @@ class App {
 
   #drawBanner() {
     if (!this.#inRoom) return;
-    const banner = this.#bannerNow();
+    const banner = bannerFor({
+      call: this.#call?.state || "idle", failed: this.#callFailure, slow: this.#slow,
+      socket: this.#socketState, reason: this.#socketReason, attempt: this.#socketAttempt,
+      lostForMs: performance.now() - this.#socketLostAt, online: navigator.onLine !== false,
+    });
     if (banner) {
       clearTimeout(this.#goodTimer);
       this.#goodTimer = null;
       this.#wasBroken = true;
-      this.#ui.room.banner(banner);
+      const rejoin = { label: "Try again", run: () => this.#signal?.rejoin() };
+      const poke = { label: "Try now", run: () => this.#signal?.poke() };
+      const actions = banner.action ? [{ rejoin, poke }[banner.action]] : [];
+      this.#ui.room.banner({ ...banner, actions });
     } else if (this.#wasBroken) {
       this.#wasBroken = false;
       this.#goodNews("Connected.", 2500);
@@ -390,27 +397,6 @@ class App {
       this.#goodTimer = null;
       this.#drawBanner();
     }, ms);
-  }
-
-  /** @returns {{tone: "busy"|"bad"|"good", title?: string, text: string, actions?: {label: string, run: () => void}[]} | null} */
-  #bannerNow() {
-    const state = this.#call?.state;
-    const again = { label: "Try again", run: () => this.#signal?.rejoin() };
-    if (this.#callFailure) {
-      const { title, text } = failure(this.#callFailure.code);
-      return { tone: "bad", title: title + ".", text, actions: [again] };
-    }
-    if (this.#socketState !== "joined") {
-      if (performance.now() - this.#socketLostAt < QUIET_LOSS_MS) return null;
-      const heard = state === "connected" ? " The sound goes on." : "";
-      if (navigator.onLine === false) return { tone: "busy", text: "You are offline. Your place is kept for a while." };
-      if (this.#socketReason === "draining") return { tone: "busy", text: "The server is restarting. You will be back in a moment." };
-      if (this.#socketAttempt > 4) return { tone: "busy", text: "The server does not answer. We keep trying." + heard, actions: [{ label: "Try now", run: () => this.#signal?.poke() }] };
-      return { tone: "busy", text: "Reconnecting to the server…" + heard };
-    }
-    if (state === "restarting") return { tone: "busy", text: "The network changed. Bringing the sound back…" };
-    if (state === "connecting" && this.#slow) return { tone: "busy", text: "Connecting the sound. This takes longer than usual…" };
-    return null;
   }
 
   async #refreshStats() {
@@ -555,33 +541,26 @@ class App {
 
   #watch() {
     this.#devices.watch(() => this.#devicesChanged());
-    const changed = () => {
-      this.#signal?.poke();
-      this.#call?.networkChanged();
-      this.#drawBanner();
-    };
-    window.addEventListener("online", changed);
-    window.addEventListener("offline", () => this.#drawBanner());
-    const network = /** @type {any} */ (navigator).connection;
-    let type = network?.type;
-    network?.addEventListener?.("change", () => {
-      if (network.type === type) return; // only its bandwidth estimate changed
-      type = network.type;
-      if (navigator.onLine) changed();
-    });
-    document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState !== "visible") return;
-      this.#signal?.poke();
-      resumeAudio();
-      this.#ui.sound.play();
-    });
-    window.addEventListener("pagehide", () => this.#signal?.leave());
-    window.addEventListener("popstate", () => {
-      if (parseLink(location).room === this.#link.room) return; // only the fragment changed
-      if (this.#signal && this.#inRoom) this.#signal.leave();
-      this.#link = parseLink(location);
-      this.#room = "";
-      this.#showJoin();
+    watchPage({
+      onNetwork: () => {
+        this.#signal?.poke();
+        this.#call?.networkChanged();
+        this.#drawBanner();
+      },
+      onOffline: () => this.#drawBanner(),
+      onVisible: () => {
+        this.#signal?.poke();
+        resumeAudio();
+        this.#ui.sound.play();
+      },
+      onGone: () => this.#signal?.leave(),
+      onHistory: () => {
+        if (parseLink(location).room === this.#link.room) return; // only the fragment changed
+        if (this.#signal && this.#inRoom) this.#signal.leave();
+        this.#link = parseLink(location);
+        this.#room = "";
+        this.#showJoin();
+      },
     });
     const frame = (/** @type {number} */ now) => {
       const elapsed = Math.min(200, now - this.#meterAt);
@@ -596,21 +575,9 @@ class App {
   }
 
   #share() {
-    let note = "";
-    let base = location.origin;
-    if (isLoopback(location.hostname) && meta("share-base")) {
-      base = meta("share-base");
-      if (meta("local-ca") === "1") note = `On a new device, open ${new URL(base).host}/ca first and trust this server.`;
-    } else if (isLoopback(location.hostname)) {
-      note = "This address works on this computer only. For others, open the page at the address of this computer in your network first.";
-    } else if (roomToken(this.#room, "")) note = "Everybody needs an invitation of their own to come in; yours is not part of this link.";
-    this.#ui.panels.share(roomLink({ origin: base }, this.#room), note);
+    const { link, note } = invitation(this.#room, roomToken(this.#room, "") !== "");
+    this.#ui.panels.share(link, note);
   }
-}
-
-/** @param {string} host */
-function isLoopback(host) {
-  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\./.test(host);
 }
 
 /**
@@ -621,21 +588,6 @@ function isLoopback(host) {
 async function freshServers(token) {
   const answer = await fetch("/api/v1/ice", { cache: "no-store", headers: token ? { Authorization: `Bearer ${token}` } : {} });
   return answer.ok ? (await answer.json()).iceServers : null;
-}
-
-/** What the server wrote into the page. @param {string} name */
-function meta(name) {
-  return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") || "";
-}
-
-/** @returns {Failure} */
-function insecureFailure() {
-  const address = httpsAddress(location, meta("https-port"));
-  const why = failure("insecure");
-  if (!address) return { ...why, text: "Browsers give the microphone to https pages only, and this server has none. You can still join as a listener." };
-  const links = [{ label: "Open " + new URL(address).host, href: address }];
-  if (meta("local-ca") === "1") links.push({ label: "Trust this server first", href: "/ca" });
-  return { ...why, links };
 }
 
 const app = new App();

@@ -82,6 +82,14 @@ export function randomRoom(chance = crypto.getRandomValues(new Uint8Array(6))) {
 }
 
 /**
+ * Whether this name means the machine the browser runs on.
+ * @param {string} host as in location.hostname
+ */
+export function isLoopback(host) {
+  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/**
  * The HTTPS twin of an insecure address, "" when the server has none.
  * @param {{hostname: string, pathname: string, hash: string}} location
  * @param {string} port

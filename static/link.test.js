@@ -1,7 +1,7 @@
 // @ts-check
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cleanRoom, httpsAddress, parseLink, randomRoom, roomLink, validRoom } from "./link.js";
+import { cleanRoom, httpsAddress, isLoopback, parseLink, randomRoom, roomLink, validRoom } from "./link.js";
 
 test("a link with everything", () => {
   assert.deepEqual(parseLink({ pathname: "/r/%C3%BCbung", hash: "#token=a.b-c_d&name=Ann%20B&autojoin=1&relay=1&listen=1" }), {
@@ -24,6 +24,11 @@ test("the link to give away has no token", () => {
 test("room names", () => {
   for (const room of ["a", "calm-otter-0001", "Über_2.x", "日本", "हिन्दी", "-", "a".repeat(64)]) assert.equal(validRoom(room), true, room);
   for (const room of ["", ".a", "a b", "a/b", "a?", "#", "a".repeat(65), "😀", "\u0301a", "a\n"]) assert.equal(validRoom(room), false, JSON.stringify(room));
+});
+
+test("loopback", () => {
+  for (const host of ["localhost", "a.localhost", "127.0.0.1", "127.8.8.8", "[::1]"]) assert.equal(isLoopback(host), true, host);
+  for (const host of ["localhost.example", "127.0.0.1.example", "192.168.1.5", "[fd00::1]", "xlocalhost"]) assert.equal(isLoopback(host), false, host);
 });
 
 test("what people type", () => {

@@ -67,7 +67,7 @@ export class StatsReader {
     this.#last = now;
     this.#lastId = id;
 
-    const codec = byId.get(inbound?.codecId) || byId.get(outbound?.codecId);
+    const codec = byId.get(outbound?.codecId) || byId.get(inbound?.codecId);
     return {
       rttMs: scale(pair?.currentRoundTripTime ?? remoteInbound?.roundTripTime, 1000),
       sentKbps: scale(ratio(sentBits, seconds), 0.008),
