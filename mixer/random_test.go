@@ -43,7 +43,7 @@ func (e *combEar) WriteFrame(f Frame) {
 	}
 }
 
-// Four rooms of four, in which people come, go, speak, stop, are muted and turned up at random, for 10,000 ticks: nobody
+// Four rooms of four, in which people come, go, speak, stop, are muted and turned up at random, for 4,000 ticks: nobody
 // ever hears themselves or another room, to the last bit, and everybody who has been speaking for a while is heard.
 func TestRandomLifeOfRooms(t *testing.T) {
 	for seed := range 2 {
@@ -74,7 +74,7 @@ func randomLife(t *testing.T, seed uint64) {
 		people[i] = &person{room: rooms[i/4], id: i}
 	}
 	checked := 0
-	for tick := range 10000 {
+	for tick := range 4000 {
 		for _, p := range people {
 			p.stable++
 			p.here++
@@ -109,7 +109,7 @@ func randomLife(t *testing.T, seed uint64) {
 				}
 			}
 		}
-		if rng.IntN(2000) == 0 {
+		if rng.IntN(1000) == 0 {
 			l.advance(tickDuration * (1 + 10*12)) // a stall
 		}
 		l.tick()
@@ -137,7 +137,7 @@ func randomLife(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	if st := l.m.Stats(); checked < 25000 || st.Forks < 50 || st.Joins < 50 || st.Skipped == 0 {
+	if st := l.m.Stats(); checked < 10000 || st.Forks < 20 || st.Joins < 20 || st.Skipped == 0 {
 		t.Errorf("%d checks, %d forks, %d joins, %d skipped", checked, st.Forks, st.Joins, st.Skipped)
 	}
 }

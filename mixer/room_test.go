@@ -257,8 +257,12 @@ func TestJoinAndLeave(t *testing.T) {
 		t.Errorf("levels %+v", got)
 	}
 	lc.Close()
+	b := l.source(r, "C", &fakeBuffer{})
 	r.Close()
 	r.Close()
+	if b.Push(&neteq.Packet{Payload: []byte{1}}, l.now) {
+		t.Error("a packet for a closed room was taken")
+	}
 	l.ticks(2)
 	count := rb.count
 	l.ticks(20)

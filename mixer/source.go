@@ -141,7 +141,7 @@ func newNetEq(formats map[uint8]neteq.Format, channels int,
 // Push hands over one packet. It copies, never blocks and never allocates. arrival is when the packet was read from the
 // network, by Mixer.Now. It returns false when the packet was turned away, which is counted. One goroutine at a time.
 func (s *Source) Push(p *neteq.Packet, arrival time.Duration) bool {
-	if s.closed.Load() || !s.inbox.push(p, arrival) {
+	if s.closed.Load() || s.room.closed.Load() || !s.inbox.push(p, arrival) {
 		return false
 	}
 	if s.room.parked.Load() {
