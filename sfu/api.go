@@ -166,7 +166,8 @@ func (a *apis) settings(port *mediaPort) (webrtc.SettingEngine, error) {
 	s.SetRemoteIPFilter(reachable)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.DisableActiveTCP(true)
-	s.SetICETimeouts(a.node.timing.iceDisconnected, a.node.timing.iceFailed, iceKeepalive)
+	t := &a.node.timing
+	s.SetICETimeouts(t.iceDisconnected, t.iceFailed, t.iceKeepalive)
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetSRTPReplayProtectionWindow(replayWindow)
 	s.SetSRTCPReplayProtectionWindow(replayWindow)

@@ -101,7 +101,7 @@ type candidateGate struct {
 	kept         []netip.AddrPort
 }
 
-// admit counts c and tells if it is to be checked. It fails with ErrTooManyCandidates beyond the limit.
+// count takes note of one candidate line. It fails with ErrTooManyCandidates beyond the limit.
 func (g *candidateGate) count() error {
 	if g.seen >= maxCandidates {
 		return ErrTooManyCandidates
@@ -110,6 +110,7 @@ func (g *candidateGate) count() error {
 	return nil
 }
 
+// admit tells if c is to be checked: an address that may be, a new one, and room for the pairs it makes.
 func (g *candidateGate) admit(c candidate) bool {
 	locals := g.local4
 	if c.addr.Addr().Is6() {

@@ -408,3 +408,24 @@ func TestPortsSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestRunEnded: a node that is never to serve gives its sockets back.
+func TestRunEnded(t *testing.T) {
+	n := newTestNode(t)
+	cfg := n.cfg
+	cfg.UDPPorts, cfg.TCPPort = freePorts(t, 1), freeTCPPort(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 { // the second has the first one's ports
+		n, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Run(ended); err != nil {
+			t.Error(err)
+		}
+		if _, err := n.Join(t.Context(), JoinRequest{Room: "r"}); !errors.Is(err, ErrDraining) {
+			t.Errorf("join after the end: %v", err)
+		}
+	}
+}

@@ -142,6 +142,22 @@ func (p *participant) peerState(peer *peer, s webrtc.PeerConnectionState) {
 	}
 }
 
+// lostConsent ends sending to a path whose other end no longer answers checks, though it may go on sending. To pion it
+// is as good as ever; to us it has failed, until ICE is restarted.
+func (p *participant) lostConsent(peer *peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.peer != peer {
+		return
+	}
+	peer.down.live.Store(false)
+	p.deafen()
+	p.presence.connected = false
+	if p.presence.failed.IsZero() {
+		p.presence.failed = p.node.now()
+	}
+}
+
 // syncListener attaches the participant to the mix while it has a path and may hear, and detaches it when the path
 // has failed: a room in which nobody listens costs nothing.
 func (p *participant) syncListener(s webrtc.PeerConnectionState) {

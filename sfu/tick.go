@@ -81,7 +81,7 @@ func (n *Node) reap(now time.Time, rooms []*room) {
 }
 
 // nudge gives up an offer of ours that was not answered, and offers a restart to a client whose path has failed and
-// whose signaling is there.
+// whose signaling is there. What takes time is done in goroutines that Run waits for.
 func (n *Node) nudge(p *participant, now time.Time) {
 	select {
 	case p.negotiation <- struct{}{}:
@@ -89,9 +89,12 @@ func (n *Node) nudge(p *participant, now time.Time) {
 		return // somebody is negotiating
 	}
 	peer, err := p.current()
-	expired := err == nil && peer != nil && peer.offered && now.Sub(peer.offeredAt) >= n.timing.answer
-	if expired {
-		p.giveUpOffer(peer)
+	if err == nil && peer != nil && peer.offered && now.Sub(peer.offeredAt) >= n.timing.answer {
+		n.wg.Go(func() {
+			defer p.unlock()
+			p.giveUpOffer(peer)
+		})
+		return
 	}
 	p.unlock()
 	p.mu.Lock()
@@ -102,7 +105,7 @@ func (n *Node) nudge(p *participant, now time.Time) {
 	}
 	p.mu.Unlock()
 	if offer {
-		n.wg.Go(func() { // Run waits
+		n.wg.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), gatherTimeout)
 			defer cancel()
 			if err := p.offerRestart(ctx); err != nil {
@@ -126,6 +129,10 @@ type statsMeter struct {
 	reports  uint64
 	score    int
 	better   int // intervals in a row that were better than score
+
+	consentOf *peer
+	responses uint64 // to our checks of the path
+	consentAt time.Time
 }
 
 // measure sends everybody in a room their own stats, and the room its qualities.
@@ -157,7 +164,13 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 		return st, false, false
 	}
 	m := &p.meter
-	peer.transportStats(&st)
+	path, ok := peer.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	if ok && !m.consents(peer, path.ResponsesReceived, p.node.now(), p.node.timing.consent) {
+		p.node.counters.consentLost.Add(1)
+		p.lostConsent(peer)
+		return st, false, false
+	}
+	peer.transportStats(&st, path.CurrentRoundTripTime)
 	up, s := &p.uplink.stats, &st.Up
 	packets, expected := up.packets.Load(), up.expected.Load()
 	source, ok := p.uplink.sourceStats()
@@ -204,8 +217,17 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 	return st, sending, receiving
 }
 
-// transportStats fills in the selected path.
-func (p *peer) transportStats(st *Stats) {
+// consents tells if the other end still answers our checks: the number of answers has changed within limit.
+func (m *statsMeter) consents(of *peer, responses uint64, now time.Time, limit time.Duration) bool {
+	if m.consentOf != of || m.responses != responses {
+		m.consentOf, m.responses, m.consentAt = of, responses, now
+		return true
+	}
+	return now.Sub(m.consentAt) < limit
+}
+
+// transportStats fills in the selected path; iceRTT, in seconds, is used until RTCP has said something.
+func (p *peer) transportStats(st *Stats, iceRTT float64) {
 	t := &st.Transport
 	ice := p.pc.SCTP().Transport().ICETransport()
 	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
@@ -216,9 +238,7 @@ func (p *peer) transportStats(st *Stats) {
 	}
 	rtt := time.Duration(p.rtcp.rtt.Load())
 	if rtt == 0 {
-		if s, ok := ice.GetSelectedCandidatePairStats(); ok {
-			rtt = time.Duration(s.CurrentRoundTripTime * float64(time.Second))
-		}
+		rtt = time.Duration(iceRTT * float64(time.Second))
 	}
 	t.RTTMs = round2(float64(rtt) / float64(time.Millisecond))
 }
