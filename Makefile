@@ -44,10 +44,11 @@ lint: deps ## gofmt, go vet, staticcheck
 	$(STATICCHECK) $(E2E_TAGS) ./...
 
 fuzz: deps ## every fuzz target for FUZZTIME
-	@for pkg in $$($(GO) list $(GOFLAGS_) ./...); do \
-		for target in $$($(GO) test $(GOFLAGS_) -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	@set -e; for pkg in $$($(GO) list $(GOFLAGS_) ./...); do \
+		targets=$$($(GO) test $(GOFLAGS_) -list '^Fuzz' $$pkg); \
+		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
-			$(GO) test $(GOFLAGS_) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+			$(GO) test $(GOFLAGS_) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(strip $(FUZZTIME)) $$pkg; \
 		done; \
 	done
 
