@@ -300,19 +300,30 @@ func TestSlowReader(t *testing.T) {
 
 // What was being written when the socket died may not have arrived, and goes first on the next one.
 func TestUnsent(t *testing.T) {
-	o := newOutbox()
-	for _, m := range []outgoing{{kind: "offer"}, {kind: "chat"}, {kind: "participant", importance: roster}, {kind: "levels", importance: latest}, {kind: "mute"}} {
-		o.push(m)
-	}
-	o.next()
-	o.sent()
-	o.next() // chat is on its way
-	var kinds []string
-	for _, m := range o.unsent() {
-		kinds = append(kinds, m.kind)
-	}
-	if got := strings.Join(kinds, " "); got != "chat mute" {
-		t.Errorf("unsent: %s", got)
+	queued := []outgoing{{kind: "chat"}, {kind: "participant", importance: roster}, {kind: "pong", importance: ofSocket},
+		{kind: "levels", importance: latest}, {kind: "mute"}}
+	var o *outbox
+	for _, c := range []struct {
+		flight outgoing
+		want   string
+	}{
+		{outgoing{kind: "offer"}, "offer chat mute"},
+		{outgoing{kind: "joined", importance: ofSocket}, "chat mute"}, // each socket has its own
+	} {
+		o = newOutbox()
+		for _, m := range append([]outgoing{{kind: "answer"}, c.flight}, queued...) {
+			o.push(m)
+		}
+		o.next()
+		o.sent()
+		o.next() // on its way
+		var kinds []string
+		for _, m := range o.unsent() {
+			kinds = append(kinds, m.kind)
+		}
+		if got := strings.Join(kinds, " "); got != c.want {
+			t.Errorf("unsent: %s, want %s", got, c.want)
+		}
 	}
 	if taken, overflow := o.push(outgoing{}); taken || overflow {
 		t.Error("an outbox that was emptied took another message")

@@ -97,14 +97,14 @@ func (c *conn) send(m outgoing) (taken bool) {
 	return taken
 }
 
-// say encodes and queues a message.
+// say encodes and queues a message that is about this socket.
 func (c *conn) say(m Message) bool {
 	data, err := Encode(m)
 	if err != nil {
 		c.log.Error("message not encoded", zap.String("type", m.MessageType()), zap.Error(err))
 		return false
 	}
-	return c.send(outgoing{kind: m.MessageType(), data: data})
+	return c.send(outgoing{kind: m.MessageType(), importance: ofSocket, data: data})
 }
 
 // fail tells of an error; with a close code it is fatal and the socket is closed after it.

@@ -6,10 +6,12 @@ import "sync"
 type importance uint8
 
 const (
-	// keep: it changes what the client must do; it waits for a new socket.
+	// keepIt: it changes what the client must do; it waits for a new socket.
 	keepIt importance = iota
 	// roster: it changes who is in the room; the roster that comes with a new socket takes its place.
 	roster
+	// ofSocket: it is about this socket, and nothing to any other.
+	ofSocket
 	// latest: a newer one takes its place; there is at most one of each type in a queue.
 	latest
 )

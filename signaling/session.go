@@ -125,11 +125,18 @@ func (s *session) tell(m Message, i importance) {
 	}
 }
 
+// send encodes and queues a message that the next socket needs when this one loses it.
+func (s *session) send(c *conn, m Message) {
+	if data, err := Encode(m); err == nil { // see tell
+		c.send(outgoing{kind: m.MessageType(), importance: keepIt, data: data})
+	}
+}
+
 // hold keeps a message for the next socket; s.mu is held. Offers and candidates are kept elsewhere, and what is only
 // of the moment is dropped. When there is too much, the oldest go: the roster that comes with a new socket makes up
 // for changes, and a line of chat of long ago is the least loss.
 func (s *session) hold(m outgoing) {
-	if m.importance == latest || m.kind == "offer" || m.kind == "candidate" {
+	if m.importance == latest || m.importance == ofSocket || m.kind == "offer" || m.kind == "candidate" {
 		return
 	}
 	s.held = append(s.held, m)
@@ -161,7 +168,7 @@ func (s *session) tellQuality(e sfu.QualityEvent) {
 		return
 	}
 	s.mu.Unlock()
-	s.tell(qualityOf(e), roster)
+	s.tell(qualityOf(e), keepIt)
 }
 
 // rename keeps the names of the room, which lines of chat are signed with.
@@ -239,7 +246,7 @@ func (s *session) attach(c *conn, resumed bool, participants func() ([]sfu.Parti
 		for id, score := range s.quality {
 			q.Qualities = append(q.Qualities, QualityScore{id, score})
 		}
-		c.say(q)
+		s.send(c, q)
 	}
 	s.quality = nil
 	s.conn = c
