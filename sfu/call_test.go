@@ -5,7 +5,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -453,4 +455,41 @@ func TestHold(t *testing.T) {
 	offer("sendrecv")
 	b.forget()
 	b.awaitTone(700)
+}
+
+// TestReports: reports go both ways, transport-wide feedback goes to the client, and the round trip is measured.
+func TestReports(t *testing.T) {
+	n := newTestNode(t)
+	a := n.newClient(clientOptions{hz: 700, reports: true})
+	b := n.newClient(clientOptions{hz: 1100})
+	a.awaitTone(1100)
+	b.awaitTone(700)
+	mix := (<-a.heard).SSRC
+	var sender, receiver, feedback bool
+	deadline := time.After(patience)
+	for !sender || !receiver || !feedback {
+		select {
+		case p := <-a.rtcp:
+			switch p := p.(type) {
+			case *rtcp.SenderReport:
+				sender = sender || p.SSRC == mix && p.PacketCount > 0 && p.NTPTime != 0
+			case *rtcp.ReceiverReport:
+				for _, r := range p.Reports {
+					receiver = receiver || r.SSRC == a.track.ssrc && r.LastSequenceNumber > 0
+				}
+			case *rtcp.TransportLayerCC:
+				feedback = feedback || p.PacketStatusCount > 0
+			}
+		case <-deadline:
+			t.Fatalf("sender report %v, receiver report %v, transport-wide feedback %v", sender, receiver, feedback)
+		}
+	}
+	p, err := n.find(a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the round trip is measured from reports", func() bool {
+		peer, err := p.current()
+		return err == nil && peer != nil && peer.rtcp.rtt.Load() > 0 && peer.rtcp.reports.Load() > 0
+	})
 }

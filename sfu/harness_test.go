@@ -16,6 +16,7 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/zap"
@@ -231,6 +232,7 @@ type client struct {
 	stop  func()
 	once  sync.Once
 	seen  *recorder
+	rtcp  chan rtcp.Packet
 }
 
 type clientOptions struct {
@@ -245,6 +247,7 @@ type clientOptions struct {
 	send      func(c *client, h *rtp.Header, payload []byte) // instead of plain packets
 	deny      func(*JoinRequest)
 	tcp, v6   bool
+	reports   bool           // sends and wants RTCP reports and transport-wide feedback
 	socket    net.PacketConn // instead of sockets of its own
 }
 
@@ -309,8 +312,17 @@ func clientAPI(t testing.TB, o clientOptions) *webrtc.API {
 	default:
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	}
-	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
-		webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
+	registry := &interceptor.Registry{}
+	if o.reports {
+		m.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}, webrtc.RTPCodecTypeAudio)
+		if err := webrtc.ConfigureTWCCHeaderExtensionSender(m, registry); err != nil {
+			t.Fatal(err)
+		}
+		if err := webrtc.ConfigureRTCPReports(registry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s), webrtc.WithInterceptorRegistry(registry))
 }
 
 func (n *testNode) newClient(o clientOptions) *client {
@@ -324,7 +336,7 @@ func (n *testNode) newClient(o clientOptions) *client {
 	if o.direction == 0 {
 		o.direction = webrtc.RTPTransceiverDirectionSendrecv
 	}
-	c := &client{t: n.t, n: n, up: make(chan struct{}), heard: make(chan *rtp.Packet, 4096), seen: newRecorder()}
+	c := &client{t: n.t, n: n, up: make(chan struct{}), heard: make(chan *rtp.Packet, 4096), rtcp: make(chan rtcp.Packet, 256), seen: newRecorder()}
 	req := JoinRequest{Room: o.room, Name: o.name, Kind: o.kind, Publish: true, Subscribe: true, Observer: c.seen}
 	if o.deny != nil {
 		o.deny(&req)
@@ -362,7 +374,27 @@ func (c *client) connect(o clientOptions) {
 			connected.Do(func() { close(c.up) })
 		}
 	})
-	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+	read := func(from func() ([]rtcp.Packet, interceptor.Attributes, error)) {
+		for {
+			packets, _, err := from()
+			if err != nil {
+				return
+			}
+			for _, p := range packets {
+				select {
+				case c.rtcp <- p:
+				default:
+				}
+			}
+		}
+	}
+	if sender := pc.GetTransceivers()[0].Sender(); o.reports && sender != nil {
+		go read(sender.ReadRTCP) // ends with the peer connection
+	}
+	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+		if o.reports {
+			go read(r.ReadRTCP)
+		}
 		for {
 			p, _, err := t.ReadRTP()
 			if err != nil {

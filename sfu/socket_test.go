@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -425,5 +426,30 @@ func BenchmarkOffer(b *testing.B) {
 			}
 			b.ReportMetric(float64(cpuTime(b)-before)/1e6/float64(b.N), "cpu-ms/op")
 		})
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	now := time.Date(2036, 2, 7, 6, 28, 16, 250e6, time.UTC) // 250 ms after NTP's seconds have wrapped around
+	ms := func(d int) uint32 { return uint32(d * 65536 / 1000) }
+	for _, c := range []struct {
+		name        string
+		sent, delay int // ms ago, ms
+		want        time.Duration
+		ok          bool
+	}{
+		{"50 ms", 150, 100, 50 * time.Millisecond, true},
+		{"over the second", 1300, 900, 400 * time.Millisecond, true},
+		{"a clock that jumped", 60000, 0, 0, false},
+		{"more delay than time", 100, 200, 0, false},
+	} {
+		r := rtcp.ReceptionReport{LastSenderReport: ntpMiddle(now.Add(-time.Duration(c.sent) * time.Millisecond)), Delay: ms(c.delay)}
+		got, ok := roundTrip(r, now)
+		if ok != c.ok || (got-c.want).Abs() > time.Millisecond/10 {
+			t.Errorf("%s: %v %v", c.name, got, ok)
+		}
+	}
+	if _, ok := roundTrip(rtcp.ReceptionReport{Delay: 5}, now); ok {
+		t.Error("a round trip without any report of ours")
 	}
 }
