@@ -549,7 +549,7 @@ func TestConsent(t *testing.T) {
 	if e := await(t, a.seen, "closed", func(ClosedEvent) bool { return true }); e.Reason != ReasonTimeout {
 		t.Errorf("reason %q", e.Reason)
 	}
-	if got := n.Stats().ConsentLost; got != 1 {
+	if got := n.counters.consentLost.Load(); got != 1 {
 		t.Errorf("%d lost their consent", got)
 	}
 	b.forget()

@@ -49,7 +49,6 @@ type NodeStats struct {
 	Offers, OffersRefused          uint64
 	ICERestarts                    uint64
 	CandidatesIgnored              uint64 // well-formed, but not to be checked
-	ConsentLost                    uint64 // paths whose other end stopped answering (RFC 7675)
 	RTPIn, RTPOut                  uint64 // packets of audio
 	RTPOutBytes, RTPOutErrors      uint64 // payload bytes; packets that could not be written
 	SocketPacketsIn, SocketBytesIn uint64 // everything on the media sockets
@@ -72,8 +71,8 @@ func (n *Node) Stats() NodeStats {
 		Joined: c.joined.Load(), Left: c.left.Load(), Refused: c.refused.Load(),
 		RoomsMade: c.roomsMade.Load(), RoomsClosed: c.roomsClosed.Load(),
 		Offers: c.offers.Load(), OffersRefused: c.offersRefused.Load(), ICERestarts: c.restarts.Load(),
-		CandidatesIgnored: c.candidatesIgnored.Load(), ConsentLost: c.consentLost.Load(),
-		RTPIn: c.rtpIn.Load(), RTPOut: c.rtpOut.Load(),
+		CandidatesIgnored: c.candidatesIgnored.Load(),
+		RTPIn:             c.rtpIn.Load(), RTPOut: c.rtpOut.Load(),
 		RTPOutBytes: c.rtpOutBytes.Load(), RTPOutErrors: c.rtpOutErrors.Load(),
 		SocketPacketsIn: s.packetsIn.Load(), SocketBytesIn: s.bytesIn.Load(),
 		SocketPacketsOut: s.packetsOut.Load(), SocketBytesOut: s.bytesOut.Load(),

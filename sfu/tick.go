@@ -168,6 +168,7 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 	if ok && !m.consents(peer, path.ResponsesReceived, p.node.now(), p.node.timing.consent) {
 		p.node.counters.consentLost.Add(1)
 		p.lostConsent(peer)
+		p.log.Info("checks are no longer answered")
 		return st, false, false
 	}
 	peer.transportStats(&st, path.CurrentRoundTripTime)
