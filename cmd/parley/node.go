@@ -80,7 +80,12 @@ func (n *node) filter() netaddr.Filter {
 
 // buildMedia makes mixer and sfu.
 func (n *node) buildMedia() error {
-	var err error
+	newEncoder := newEncoder
+	err := opus.SelfCheck()
+	if err != nil {
+		n.log.Warn("encoders cannot be forked with this libopus: a listener that starts to speak gets a fresh one", zap.Error(err))
+		newEncoder = newPlainEncoder
+	}
 	audio := n.cfg.Audio
 	n.mixer, err = mixer.New(mixer.Config{
 		NewDecoder: newDecoder, NewEncoder: newEncoder, Log: n.log,
@@ -117,6 +122,12 @@ func newEncoder(c mixer.EncoderConfig) (mixer.Encoder, error) {
 	return opus.NewEncoder(opus.EncoderConfig{
 		Channels: c.Channels, BitrateBps: c.BitrateBps, FEC: c.FEC, DTX: c.DTX, LossPercent: c.LossPercent, Complexity: c.Complexity,
 	})
+}
+
+// newPlainEncoder makes encoders without CopyState, for a libopus whose state cannot be copied.
+func newPlainEncoder(c mixer.EncoderConfig) (mixer.Encoder, error) {
+	e, err := newEncoder(c)
+	return struct{ mixer.Encoder }{e}, err
 }
 
 // buildTLS finds the certificate: given files, or the local CA's.
@@ -232,11 +243,30 @@ func (n *node) staticOptions() static.Options {
 	var o static.Options
 	if n.cfg.HTTPS.Enabled {
 		o.HTTPSPort = int(n.cfg.HTTPS.Listen.Port)
+		o.ShareBase = n.shareBase()
 	}
 	if n.ca != nil {
 		o.CA = func() (pem, der []byte, fingerprint string) { return n.ca.PEM(), n.ca.DER(), n.ca.Fingerprint() }
 	}
 	return o
+}
+
+// shareBase is the address that an invitation made on localhost shows to others: the first HTTPS one of the network.
+// Empty: there is none, or its port is not known before it is bound.
+func (n *node) shareBase() string {
+	listen := n.cfg.HTTPS.Listen
+	if listen.Port == 0 {
+		return ""
+	}
+	bound, err := netaddr.Concrete(listen.Addr, listen.Port, n.interfaces, n.privateOnly())
+	if err != nil {
+		return "" // buildHTTP says it
+	}
+	own := n.filter().Addrs(n.interfaces)
+	if lan := urls("https", reachable(bound, own), own); len(lan) > 0 {
+		return lan[0]
+	}
+	return ""
 }
 
 // firstPort is the port of a list whose entries share one; 0 if it is empty.
