@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,7 +11,10 @@ import (
 	"parley/neteq"
 )
 
-// ParsePolicy reads a policy's name.
+// Policies are the names ParsePolicy knows.
+var Policies = []string{"adaptive", "m150", "levels", "network", "fixed"}
+
+// ParsePolicy reads a policy's name; "" is adaptive.
 func ParsePolicy(name string) (neteq.Policy, error) {
 	switch name {
 	case "adaptive", "":
@@ -29,12 +31,27 @@ func ParsePolicy(name string) (neteq.Policy, error) {
 	return 0, fmt.Errorf("replay: unknown policy %q", name)
 }
 
+// PolicyName is the inverse of ParsePolicy.
+func PolicyName(p neteq.Policy) string {
+	for _, name := range Policies {
+		if q, err := ParsePolicy(name); err == nil && q == p {
+			return name
+		}
+	}
+	return "unknown"
+}
+
 // Batch is a set of traces to replay at several pull phases.
 type Batch struct {
-	Traces  []string
-	Phases  []time.Duration
-	Out     string // directory for NAME_pPHASE.wav, .csv and .json; "": none
-	Options Options
+	Traces    []string
+	Phases    []time.Duration // none: 0
+	Out       string          // directory for the files of Outcome.Save; "": none
+	Options   Options
+	Selection Selection
+	// Name is the base name of a replay's files; nil: NAME_pPHASE, in units of 0.1 ms.
+	Name func(trace string, phase time.Duration) string
+	// Each, when not nil, sees every outcome after its files were written; base is where they are, "" without Out.
+	Each func(o *Outcome, base string) error
 }
 
 // Result holds the summaries of one trace, one per phase.
@@ -43,7 +60,7 @@ type Result struct {
 	Phases []Summary
 }
 
-// Run replays everything.
+// Run replays everything, one after the other, so that processor times can be compared.
 func (b *Batch) Run() ([]Result, error) {
 	phases := b.Phases
 	if len(phases) == 0 {
@@ -51,30 +68,61 @@ func (b *Batch) Run() ([]Result, error) {
 	}
 	var results []Result
 	for _, path := range b.Traces {
-		packets, err := ReadTrace(path)
+		recording, err := Open(path)
 		if err != nil {
 			return nil, err
 		}
+		packets, err := recording.Select(b.Selection)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 		r := Result{Trace: TraceName(path)}
 		for _, phase := range phases {
-			o := b.Options
-			o.Name, o.Phase = r.Trace, phase
-			out, err := Run(packets, o)
+			s, err := b.one(r.Trace, phase, packets)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", path, err)
 			}
-			s := out.Summarize()
 			r.Phases = append(r.Phases, s)
-			if b.Out != "" {
-				name := fmt.Sprintf("%s_p%d", r.Trace, phase/(100*time.Microsecond))
-				if err := out.Save(filepath.Join(b.Out, name)); err != nil {
-					return nil, err
-				}
-			}
 		}
 		results = append(results, r)
 	}
 	return results, nil
+}
+
+func (b *Batch) one(trace string, phase time.Duration, packets []Packet) (Summary, error) {
+	o := b.Options
+	o.Name, o.Phase = trace, phase
+	out, err := Run(packets, o)
+	if err != nil {
+		return Summary{}, err
+	}
+	base := ""
+	if b.Out != "" {
+		name := fmt.Sprintf("%s_p%d", trace, phase/(100*time.Microsecond))
+		if b.Name != nil {
+			name = b.Name(trace, phase)
+		}
+		base = filepath.Join(b.Out, name)
+		if err := out.Save(base); err != nil {
+			return Summary{}, err
+		}
+	}
+	if b.Each != nil {
+		if err := b.Each(out, base); err != nil {
+			return Summary{}, err
+		}
+	}
+	return out.Summarize(), nil
+}
+
+// Summary is the trace's summary at the first phase, with the spread over all of them.
+func (r *Result) Summary() Summary {
+	if len(r.Phases) == 0 {
+		return Summary{Trace: r.Trace, Operations: map[string]int{}, PhaseSpread: spread(nil)}
+	}
+	s := r.Phases[0]
+	s.PhaseSpread = spread(r.Phases)
+	return s
 }
 
 // TraceName is the file's name without directory and endings.
@@ -93,22 +141,23 @@ func (o *Outcome) Save(base string) error {
 	}{
 		{".wav", o.WriteWAV},
 		{".csv", o.WriteCSV},
-		{".json", func(w io.Writer) error { e := json.NewEncoder(w); e.SetIndent("", " "); return e.Encode(s) }},
+		{".json", s.WriteJSON},
 	} {
-		if err := save(base+f.ending, f.write); err != nil {
+		if err := SaveFile(base+f.ending, f.write); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func save(path string, write func(io.Writer) error) error {
+// SaveFile writes a file through write.
+func SaveFile(path string, write func(io.Writer) error) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	if err := write(f); err != nil {
-		f.Close()
+		_ = f.Close() // the first error is the one to tell
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Close()

@@ -19,8 +19,10 @@ type Options struct {
 	Name       string        // for the summary
 	Phase      time.Duration // pulls happen at multiples of 10 ms plus this
 	Config     neteq.Config
-	Formats    map[uint8]neteq.Format // nil: 111 is Opus, 63 is RED
+	Formats    map[uint8]neteq.Format // nil: DefaultFormats
 	NewDecoder func(f neteq.Format, channels int) (neteq.Decoder, error)
+	// Watch records what is decoded when, for Outcome.Units; it costs a little of the processor time that is measured.
+	Watch bool
 }
 
 // Tick is what one pull made. Counters are cumulative.
@@ -33,24 +35,25 @@ type Tick struct {
 // Outcome is the whole of a replay.
 type Outcome struct {
 	Name     string
+	Phase    time.Duration
+	Policy   neteq.Policy
+	Formats  map[uint8]neteq.Format
 	Channels int
 	PCM      []float32 // interleaved
 	Ticks    []Tick
 	Packets  []Packet
 	CPU      time.Duration // of Insert and Get, decoder included
-}
 
-// DefaultFormats are the payload types of our traces.
-func DefaultFormats() map[uint8]neteq.Format {
-	return map[uint8]neteq.Format{
-		111: {Name: "opus", ClockRateHz: sampleRate, Channels: 2},
-		63:  {Name: "red", ClockRateHz: sampleRate, Channels: 2},
-	}
+	decoded []decoding // with Options.Watch
 }
 
 // Run plays a trace in virtual time: 10 ms are pulled at every multiple of 10 ms (plus the phase) from the first after the
 // first arrival to the last arrival; before each pull all packets that arrived by then are inserted, each at its own time.
+// Packets are in the order of their arrival.
 func Run(packets []Packet, o Options) (*Outcome, error) {
+	if len(packets) == 0 {
+		return nil, fmt.Errorf("%w: no packets", ErrTrace)
+	}
 	if o.Config.Channels == 0 {
 		o.Config.Channels = 1
 	}
@@ -61,39 +64,71 @@ func Run(packets []Packet, o Options) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	var w *watch
+	if o.Watch {
+		w = &watch{}
+	}
 	for pt, f := range o.Formats {
-		newDecoder := func() (neteq.Decoder, error) { return o.NewDecoder(f, o.Config.Channels) }
+		newDecoder := func() (neteq.Decoder, error) {
+			d, err := o.NewDecoder(f, o.Config.Channels)
+			if err != nil || d == nil || w == nil {
+				return d, err
+			}
+			return &watched{d, w}, nil
+		}
 		if err := n.Register(pt, f, newDecoder); err != nil {
 			return nil, fmt.Errorf("payload type %d: %w", pt, err)
 		}
 	}
 	first, last := packets[0].Arrival, packets[len(packets)-1].Arrival
-	at := (first-o.Phase)/tick*tick + o.Phase
-	for at < first || at-tick >= first {
-		if at < first {
-			at += tick
-		} else {
-			at -= tick
-		}
+	at := firstPull(first, o.Phase)
+	ticks := 0
+	if at <= last {
+		ticks = int((last-at)/tick) + 1
 	}
-	ticks := int((last-at)/tick) + 1
-	out := &Outcome{Name: o.Name, Channels: o.Config.Channels, Packets: packets, Ticks: make([]Tick, 0, ticks),
-		PCM: make([]float32, max(0, ticks)*tickFrames*o.Config.Channels)}
+	out := &Outcome{Name: o.Name, Phase: o.Phase, Policy: o.Config.Policy, Formats: o.Formats, Channels: o.Config.Channels,
+		Packets: packets, Ticks: make([]Tick, 0, ticks), PCM: make([]float32, ticks*tickFrames*o.Config.Channels)}
 	size := tickFrames * o.Config.Channels
 	next := 0
 	started := cpuTime()
-	for i := 0; at <= last; i++ {
+	for i := range ticks {
 		for next < len(packets) && packets[next].Arrival <= at {
 			p := &packets[next]
 			_ = n.Insert(&p.Packet, p.Arrival) // what it refuses is counted in its statistics
 			next++
+		}
+		if w != nil {
+			w.tick = i
 		}
 		r := n.Get(out.PCM[i*size:(i+1)*size], at)
 		out.Ticks = append(out.Ticks, Tick{At: at, Result: r, Stats: n.Stats()})
 		at += tick
 	}
 	out.CPU = cpuTime() - started
+	if w != nil {
+		out.decoded = w.log
+	}
 	return out, nil
+}
+
+// firstPull is the first multiple of 10 ms plus phase that is not before first.
+func firstPull(first, phase time.Duration) time.Duration {
+	at := (first-phase)/tick*tick + phase
+	for at < first {
+		at += tick
+	}
+	for at-tick >= first {
+		at -= tick
+	}
+	return at
+}
+
+// last returns the statistics at the end, zero when nothing was pulled.
+func (o *Outcome) last() neteq.Stats {
+	if len(o.Ticks) == 0 {
+		return neteq.Stats{}
+	}
+	return o.Ticks[len(o.Ticks)-1].Stats
 }
 
 // cpuTime is the processor time of this process.

@@ -1,11 +1,13 @@
 package replay
 
 import (
+	"encoding/json"
+	"io"
 	"math"
 	"sort"
 )
 
-// Summary is what one trace came to, in the fields of the reference file.
+// Summary is what one trace came to, in the fields of a reference file. What only a score can tell is nil.
 type Summary struct {
 	Trace                   string         `json:"trace"`
 	Seconds                 float64        `json:"seconds"`
@@ -21,11 +23,12 @@ type Summary struct {
 	PreemptiveRatio         float64        `json:"preemptive_ratio"`
 	FECPacketsReceived      uint64         `json:"fec_packets_received"`
 	PacketsDiscarded        uint64         `json:"packets_discarded"`
-	PESQMean                float64        `json:"pesq_wb_mean,omitempty"`
-	PESQMin                 float64        `json:"pesq_wb_min_segment,omitempty"`
-	PlayoutLagMeanMs        float64        `json:"playout_lag_mean_ms,omitempty"`
+	PESQMean                *float64       `json:"pesq_wb_mean"`
+	PESQMin                 *float64       `json:"pesq_wb_min_segment"`
+	PESQSegments            *int           `json:"pesq_segments"`
+	PlayoutLagMeanMs        *float64       `json:"playout_lag_mean_ms"`
 	CPUMsPerAudioS          float64        `json:"cpu_ms_per_audio_s"`
-	LostShare               float64        `json:"lost_share"` // of the sequence numbers seen, %
+	LostShare               float64        `json:"lost_share"` // of the sequence numbers seen, 0 to 1
 	InterruptionCount       uint64         `json:"interruption_count"`
 	TotalInterruptionMs     float64        `json:"total_interruption_duration_ms"`
 	SilentConcealedSamples  uint64         `json:"silent_concealed_samples"`
@@ -33,17 +36,97 @@ type Summary struct {
 	PacketBufferFlushes     uint64         `json:"packet_buffer_flushes"`
 	GeneratedNoiseSamples   uint64         `json:"generated_noise_samples"`
 	Operations              map[string]int `json:"operations_10ms"`
-	LatePackets             uint64         `json:"late_packets"`
-	DuplicatePackets        uint64         `json:"duplicate_packets"`
-	FECPacketsUsed          uint64         `json:"fec_packets_used"`
-	REDPacketsUsed          uint64         `json:"red_packets_used"`
-	MaxTargetDelayMs        float64        `json:"target_delay_max_ms"`
+	// PhaseSpread holds the lowest and highest value over the pull phases of some fields; nil where none is known.
+	PhaseSpread map[string]*[2]float64 `json:"phase_spread"`
+
+	// What reference files do not have.
+	LatePackets      uint64  `json:"-"`
+	DuplicatePackets uint64  `json:"-"`
+	FECPacketsUsed   uint64  `json:"-"`
+	REDPacketsUsed   uint64  `json:"-"`
+	MaxTargetDelayMs float64 `json:"-"`
+}
+
+// spreadFields are what PhaseSpread is kept of, with how to read them.
+var spreadFields = []struct {
+	name string
+	of   func(*Summary) *float64
+}{
+	{"concealed_ratio", func(s *Summary) *float64 { return &s.ConcealedRatio }},
+	{"concealment_events", func(s *Summary) *float64 { v := float64(s.ConcealmentEvents); return &v }},
+	{"jitter_buffer_delay_mean_ms", func(s *Summary) *float64 { return &s.JitterBufferDelayMeanMs }},
+	{"target_delay_mean_ms", func(s *Summary) *float64 { return &s.TargetDelayMeanMs }},
+	{"pesq_wb_mean", func(s *Summary) *float64 { return s.PESQMean }},
+	{"playout_lag_mean_ms", func(s *Summary) *float64 { return s.PlayoutLagMeanMs }},
+	{"stutter_share", func(s *Summary) *float64 { return &s.StutterShare }},
+}
+
+// spread returns the lowest and highest values over summaries of one trace.
+func spread(phases []Summary) map[string]*[2]float64 {
+	all := map[string]*[2]float64{}
+	for _, f := range spreadFields {
+		var s *[2]float64
+		for i := range phases {
+			v := f.of(&phases[i])
+			if v == nil {
+				s = nil
+				break
+			}
+			if s == nil {
+				s = &[2]float64{*v, *v}
+			}
+			s[0], s[1] = min(s[0], *v), max(s[1], *v)
+		}
+		all[f.name] = s
+	}
+	return all
+}
+
+// rounded returns the summary with the digits that mean something: shares to 1e-5, times to 0.1 ms, scores to 0.001.
+func (s Summary) rounded() Summary {
+	r := func(v *float64, k float64) {
+		if v != nil {
+			*v = math.Round(*v*k) / k
+		}
+	}
+	for _, v := range []*float64{&s.ConcealedRatio, &s.StutterShare, &s.AccelerateRatio, &s.PreemptiveRatio, &s.LostShare} {
+		r(v, 1e5)
+	}
+	for _, v := range []*float64{&s.ConcealmentEventsPerMin, &s.JitterBufferDelayMeanMs, &s.JitterBufferDelayP95Ms, &s.TargetDelayMeanMs,
+		&s.BufferMeanMs, &s.TotalInterruptionMs} {
+		r(v, 10)
+	}
+	r(&s.CPUMsPerAudioS, 1e3)
+	digits := map[string]float64{"concealed_ratio": 1e5, "stutter_share": 1e5, "pesq_wb_mean": 1e3}
+	rounded := map[string]*[2]float64{}
+	for name, v := range s.PhaseSpread {
+		if v != nil {
+			k := digits[name]
+			if k == 0 {
+				k = 10
+			}
+			v = &[2]float64{math.Round(v[0]*k) / k, math.Round(v[1]*k) / k}
+		}
+		rounded[name] = v
+	}
+	s.PhaseSpread = rounded
+	return s
+}
+
+// WriteJSON writes the summary as one JSON object with the fields of a reference file's traces.
+func (s Summary) WriteJSON(w io.Writer) error { return writeJSON(w, s.rounded()) }
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(v)
 }
 
 // Summarize computes the summary.
 func (o *Outcome) Summarize() Summary {
 	s := Summary{Trace: o.Name, Operations: map[string]int{}}
 	if len(o.Ticks) == 0 {
+		s.PhaseSpread = spread([]Summary{s})
 		return s
 	}
 	var previous, carry float64 // concealed samples
@@ -113,22 +196,33 @@ func (o *Outcome) Summarize() Summary {
 	s.SilentConcealedSamples = last.SilentConcealedSamples
 	s.PacketBufferFlushes = last.BufferFlushes
 	s.GeneratedNoiseSamples = last.GeneratedNoiseSamples
+	s.PhaseSpread = spread([]Summary{s})
 	s.LatePackets, s.DuplicatePackets = last.LatePackets, last.DuplicatePackets
 	s.FECPacketsUsed, s.REDPacketsUsed = last.FECPacketsUsed, last.REDPacketsUsed
 	return s
 }
 
-// lostShare is the part of the sequence numbers between first and last that never came, in percent.
+// lostShare is the part of the sequence numbers that never came, 0 to 1, not counting what was lost before the first and after
+// the last packet of an SSRC.
 func lostShare(p []Packet) float64 {
-	if len(p) == 0 {
-		return 0
+	expected, came := 0, 0
+	for start := 0; start < len(p); {
+		at := int64(p[start].SequenceNumber)
+		low, high := at, at
+		seen := map[int64]bool{at: true}
+		i := start + 1
+		for ; i < len(p); i++ {
+			step := int64(int16(p[i].SequenceNumber - uint16(at)))
+			if p[i].SSRC != p[start].SSRC || step > leapSequence || step < -leapSequence {
+				break
+			}
+			at += step
+			seen[at] = true
+			low, high = min(low, at), max(high, at)
+		}
+		expected += int(high - low + 1)
+		came += len(seen)
+		start = i
 	}
-	seen := map[int64]bool{}
-	at, low, high := int64(p[0].SequenceNumber), int64(p[0].SequenceNumber), int64(p[0].SequenceNumber)
-	for i := range p {
-		at += int64(int16(p[i].SequenceNumber - uint16(at)))
-		seen[at] = true
-		low, high = min(low, at), max(high, at)
-	}
-	return 100 * (1 - float64(len(seen))/float64(high-low+1))
+	return 1 - float64(came)/float64(max(1, expected))
 }

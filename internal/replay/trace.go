@@ -3,69 +3,20 @@ package replay
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"strconv"
 	"strings"
 	"time"
-
-	"parley/neteq"
 )
-
-// ErrTrace reports input that is no trace.
-var ErrTrace = errors.New("replay: bad trace")
-
-// Packet is one RTP packet and when it arrived.
-type Packet struct {
-	neteq.Packet
-	Arrival time.Duration
-}
 
 // traceHeader is the first line of a trace in CSV.
 const traceHeader = "arrival_ms,seq,timestamp,ssrc,payload_type,payload_hex"
 
-// maxTraceBytes bounds what is read of a trace, unpacked.
-const maxTraceBytes = 1 << 30
-
-// ReadTrace reads a trace file: CSV (.csv, .csv.gz), .pcap or .rtpdump. Of a capture it takes the audio stream with the
-// most packets.
-func ReadTrace(path string) ([]Packet, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var r io.Reader = f
-	name := path
-	if strings.HasSuffix(name, ".gz") {
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrTrace, path, err)
-		}
-		r, name = z, strings.TrimSuffix(name, ".gz")
-	}
-	r = io.LimitReader(r, maxTraceBytes)
-	var packets []Packet
-	switch {
-	case strings.HasSuffix(name, ".pcap"), strings.HasSuffix(name, ".cap"):
-		packets, err = readPcap(r)
-	case strings.HasSuffix(name, ".rtpdump"), strings.HasSuffix(name, ".rtp"):
-		packets, err = readRTPDump(r)
-	default:
-		packets, err = readCSV(r)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(packets) == 0 {
-		return nil, fmt.Errorf("%w: %s: no packets", ErrTrace, path)
-	}
-	return packets, nil
-}
+// maxArrivalMs bounds the arrival times of a trace: eleven days.
+const maxArrivalMs = 1e9
 
 func readCSV(r io.Reader) ([]Packet, error) {
 	s := bufio.NewScanner(r)
@@ -82,20 +33,26 @@ func readCSV(r io.Reader) ([]Packet, error) {
 		}
 		packets = append(packets, p)
 	}
-	return packets, s.Err()
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTrace, err)
+	}
+	return packets, nil
 }
 
 func parseLine(text string) (Packet, error) {
 	var p Packet
 	c := strings.Split(text, ",")
 	if len(c) != 6 {
-		return p, fmt.Errorf("%d columns", len(c))
+		return p, fmt.Errorf("%d columns, want %s", len(c), traceHeader)
 	}
 	ms, err := strconv.ParseFloat(c[0], 64)
 	if err != nil {
 		return p, err
 	}
-	p.Arrival = time.Duration(ms * float64(time.Millisecond))
+	if math.IsNaN(ms) || math.Abs(ms) > maxArrivalMs {
+		return p, fmt.Errorf("arrival at %g ms", ms)
+	}
+	p.Arrival = time.Duration(math.Round(ms * float64(time.Millisecond)))
 	var failed error
 	number := func(s string, bits int) uint64 {
 		v, err := strconv.ParseUint(s, 10, bits)
@@ -113,4 +70,15 @@ func parseLine(text string) (Packet, error) {
 	}
 	p.Payload, err = hex.DecodeString(c[5])
 	return p, err
+}
+
+// WriteTrace writes packets in the format that Open reads as CSV; times are rounded to the microsecond.
+func WriteTrace(w io.Writer, packets []Packet) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintln(b, traceHeader)
+	for i := range packets {
+		p := &packets[i]
+		fmt.Fprintf(b, "%.3f,%d,%d,%d,%d,%x\n", float64(p.Arrival)/1e6, p.SequenceNumber, p.Timestamp, p.SSRC, p.PayloadType, p.Payload)
+	}
+	return b.Flush()
 }
