@@ -10,11 +10,16 @@ const (
 	farDelay       = 150 * time.Millisecond
 	speechExcess   = 200 * time.Millisecond // delay above target that is taken out in speech
 	// When no pause comes for speechPatience, less is taken out of speech, too.
-	speechExcessLong = 60 * time.Millisecond
-	speechPatience   = 5 * time.Second
+	speechExcessLong = 80 * time.Millisecond
+	speechPatience   = 10 * time.Second
 	fastExcess       = time.Second           // and by several periods at once, less carefully
 	speechShortfall  = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
-	stretchPause     = 6                     // ticks between two stretches of speech
+	// When much delay is to be lost, what is quietBelowSpeech times weaker than the speech around it is quiet, too.
+	urgentDelay      = 250 * time.Millisecond
+	urgentExcess     = 80 * time.Millisecond
+	quietBelowSpeech = 0.003 // of the energy of the speech around: 25 dB
+	loudnessDecay    = 0.998 // per tick: 5 s
+	stretchPause     = 6     // ticks between two stretches of speech
 	m150DeadBand     = 20 * time.Millisecond
 	m150FastTimes    = 4
 )
@@ -45,13 +50,14 @@ func (n *NetEq) stretchAdaptive() {
 	if delay > farDelay {
 		band = quietExcessFar
 	}
+	n.urgent = delay > urgentDelay && excess > urgentExcess
 	if excess < speechExcessLong {
 		n.calmAt = n.now
 	}
 	switch {
 	case excess > band:
 		quiet := n.quiet()
-		if !quiet && (n.countdown > 0 || excess < speechExcess && n.now-n.calmAt < speechPatience) {
+		if !quiet && (n.countdown > 0 || excess < speechExcess && n.now-n.calmAt < patience(delay)) {
 			return
 		}
 		n.fetch(stretchWindow)
@@ -72,15 +78,38 @@ func (n *NetEq) stretchAdaptive() {
 	}
 }
 
-// quiet tells whether what is about to be played is no louder than the background.
+// patience is how long an excess in speech may last: the larger the delay, the more it hurts a conversation.
+func patience(delay time.Duration) time.Duration {
+	r := float64(farDelay) / float64(max(delay, farDelay/2))
+	return time.Duration(float64(speechPatience) * r * r)
+}
+
+// quiet tells whether what is about to be played is no louder than the background, or far below the speech around it.
 func (n *NetEq) quiet() bool {
 	for c := range n.channels {
 		x := n.sync.ch[c][n.sync.read:]
-		if energy(x)/float64(len(x)) > activityFactor*n.bg[c].activityReference() {
+		if energy(x)/float64(len(x)) > activityFactor*n.quietReference(c) {
 			return false
 		}
 	}
 	return true
+}
+
+// quietReference is an eighth of the energy below which channel c counts as quiet.
+func (n *NetEq) quietReference(c int) float64 {
+	r := n.bg[c].activityReference()
+	if n.urgent {
+		r = max(r, n.loudness[c]*quietBelowSpeech/activityFactor)
+	}
+	return r
+}
+
+// followLoudness keeps the level of the loudest sound of the last seconds.
+func (n *NetEq) followLoudness() {
+	for c := range n.channels {
+		x := n.sync.ch[c][n.sync.read-tickSamples : n.sync.read]
+		n.loudness[c] = max(energy(x)/tickSamples, n.loudness[c]*loudnessDecay)
+	}
 }
 
 // fetch decodes contiguous packets until the future holds k samples, if they are there.
@@ -97,11 +126,11 @@ func (n *NetEq) fetch(k int) {
 	}
 }
 
-// reference is the background of the quieter channel.
+// reference is that of the quieter channel.
 func (n *NetEq) reference() float64 {
-	r := n.bg[0].activityReference()
+	r := n.quietReference(0)
 	if n.channels == 2 {
-		r = min(r, n.bg[1].activityReference())
+		r = min(r, n.quietReference(1))
 	}
 	return r
 }

@@ -9,7 +9,10 @@ const (
 	adaptiveInterval     = 500 * time.Millisecond
 	adaptiveMemory       = 120  // intervals: a minute
 	adaptiveRecent       = 18   // intervals that the target never exceeds: nine seconds
+	adaptiveRecentFar    = 32   // sixteen, and by a quarter, when they saw more than adaptiveFar: stalls come back rarely, but hurt
+	adaptiveFar          = 40   // buckets, 200 ms
 	adaptiveShare        = 0.03 // of the intervals may be worse than the target
+	adaptiveDear         = 60   // buckets, 300 ms: beyond it twice as many may be worse
 	adaptiveLearn        = 2 * time.Second
 	adaptiveLearnFactor  = 1.5 // what was seen so far is multiplied by this while learning
 	adaptiveStart        = 10 * time.Millisecond
@@ -78,20 +81,29 @@ func (p *adaptivePolicy) close(now time.Duration) {
 		rank = max(1, rank)
 	}
 	var top [8]uint16
-	recent := uint16(0)
+	recent, before := uint16(0), uint16(0)
 	for i := range p.count {
 		age := (p.next - 1 - i + 2*adaptiveMemory) % adaptiveMemory
 		v := p.worst[age]
 		if i < adaptiveRecent {
 			recent = max(recent, v)
+		} else if i < adaptiveRecentFar {
+			before = max(before, v)
 		}
-		for k := range top[:rank+1] {
+		for k := range top[:2*rank+2] {
 			if v > top[k] {
 				v, top[k] = top[k], v
 			}
 		}
 	}
-	p.underrun = time.Duration(1+min(top[rank], recent)) * adaptiveBucket
+	if before > adaptiveFar {
+		recent = max(recent, before*3/4)
+	}
+	worst := top[rank]
+	if worst > adaptiveDear { // so much delay is dearer than some more concealment
+		worst = max(adaptiveDear, top[2*rank+1])
+	}
+	p.underrun = time.Duration(1+min(worst, recent)) * adaptiveBucket
 }
 
 func (p *adaptivePolicy) recovered(delay, now time.Duration) {

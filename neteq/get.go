@@ -52,6 +52,7 @@ func (n *NetEq) pull(frame []float32) Result {
 	}
 	n.stretch()
 	n.sync.readInto(frame, tickSamples)
+	n.followLoudness()
 	if n.rampLeft > 0 {
 		n.fadeIn(frame)
 	}

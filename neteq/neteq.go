@@ -100,6 +100,8 @@ type NetEq struct {
 	lastFrame  int // samples of the last decoded packet
 	lastSeq    uint16
 	countdown  int
+	loudness   [2]float64
+	urgent     bool          // much delay is to be lost
 	calmAt     time.Duration // when the delay was last near its target
 	stretched  int           // net samples removed since the last level update
 	tickOp     Operation

@@ -125,7 +125,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.run(20*time.Second, nil)
-	if d := b.n.Stats().PlayoutDelay; d > ms(80) {
+	if d := b.n.Stats().PlayoutDelay; d > ms(110) { // a voice without pauses is stretched down to 80 ms above target
 		t.Errorf("delay %v after the minimum was lifted", d)
 	}
 }
