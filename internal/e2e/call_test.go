@@ -33,6 +33,10 @@ func TestCall(t *testing.T) {
 		t.Run("mute", func(t *testing.T) { muteOne(t, c) })
 		t.Run("leave", func(t *testing.T) { leaveOne(t, c) })
 		for _, p := range c.pages {
+			var view map[string]any
+			p.Eval(t, `() => __kit.serverStats`, nil, &view)
+			assert.NotEmpty(t, view["up"], "statistics once a second")
+			t.Logf("the server's view of %s: %v %v", p.Name, view["transport"], view["up"])
 			assert.Empty(t, p.Complaints(), "console of %s", p.Name)
 		}
 	})
