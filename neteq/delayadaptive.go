@@ -11,6 +11,7 @@ const (
 	adaptiveRecent       = 18   // intervals that the target never exceeds: nine seconds
 	adaptiveRecentFar    = 32   // sixteen, and by a quarter, when they saw more than adaptiveFar: stalls come back rarely, but hurt
 	adaptiveFar          = 40   // buckets, 200 ms
+	adaptiveTrust        = 8    // intervals after which one bad one alone proves nothing
 	adaptiveShare        = 0.03 // of the intervals may be worse than the target
 	adaptiveDear         = 60   // buckets, 300 ms: beyond it twice as many may be worse
 	adaptiveLearn        = 2 * time.Second
@@ -77,7 +78,7 @@ func (p *adaptivePolicy) close(now time.Duration) {
 
 	// The largest values of the minute, in falling order.
 	rank := int(adaptiveShare * float64(p.count))
-	if p.count >= 10 {
+	if p.count >= adaptiveTrust {
 		rank = max(1, rank)
 	}
 	var top [8]uint16
@@ -119,7 +120,7 @@ func (p *adaptivePolicy) target() time.Duration {
 		t = max(t, time.Duration(float64(p.early)*adaptiveLearnFactor))
 	}
 	t = max(t, p.reorder.optimum)
-	if !p.begun || p.now-p.begin < adaptiveEarly {
+	if !p.begun || p.now-p.begin < adaptiveEarly+adaptiveInterval {
 		t = min(t, adaptiveEarlyMax)
 	}
 	return t
