@@ -1,0 +1,218 @@
+package neteq
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+)
+
+// fuzzed reads decisions from fuzz input; when it is used up everything is 0.
+type fuzzed struct{ data []byte }
+
+func (f *fuzzed) byte() byte {
+	if len(f.data) == 0 {
+		return 0
+	}
+	b := f.data[0]
+	f.data = f.data[1:]
+	return b
+}
+
+// fuzzOpus decodes anything to a ramp of the length its TOC says, with broken samples now and then.
+type fuzzOpus struct{ calls int }
+
+func (d *fuzzOpus) fill(pcm []float32) (int, error) {
+	d.calls++
+	for i := range pcm {
+		pcm[i] = float32(i%100)/50 - 1
+	}
+	if d.calls%97 == 0 && len(pcm) > 0 {
+		pcm[0] = float32(1e30)
+		pcm[len(pcm)-1] = pcm[0] * pcm[0] * 0 // not a number
+	}
+	return len(pcm), nil
+}
+
+func (d *fuzzOpus) Decode(p []byte, pcm []float32) (int, error) {
+	if len(p) > 2 && p[2] == 13 {
+		return 0, errDecode
+	}
+	n := opusDuration(p)
+	if n > len(pcm) {
+		return 0, errDecode
+	}
+	return d.fill(pcm[:n])
+}
+func (d *fuzzOpus) DecodeFEC(_ []byte, pcm []float32) (int, error) { return d.fill(pcm) }
+func (d *fuzzOpus) Conceal(pcm []float32) (int, error)             { return d.fill(pcm) }
+func (d *fuzzOpus) Reset() error                                   { return nil }
+
+func fuzzTarget(t testing.TB, policy Policy) *NetEq {
+	n, err := New(Config{Policy: policy, PlayTones: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pt, f := range map[uint8]Format{
+		111: {Name: "opus", ClockRateHz: 48000}, 63: {Name: "red", ClockRateHz: 48000}, 13: {Name: "CN", ClockRateHz: 8000},
+		101: {Name: "telephone-event", ClockRateHz: 48000}, 96: {Name: "L16", ClockRateHz: 48000}, 0: {Name: "PCMU", ClockRateHz: 8000},
+	} {
+		var d func() (Decoder, error)
+		switch pt {
+		case 111:
+			d = func() (Decoder, error) { return &fuzzOpus{}, nil }
+		case 96:
+			d = func() (Decoder, error) { return &pcmDecoder{channels: 1}, nil }
+		case 0:
+			d = func() (Decoder, error) { return NewPCMUDecoder(1) }
+		}
+		if err := n.Register(pt, f, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// drive feeds n with packets and ticks as input says and checks what must hold whatever comes (item 182).
+func drive(t testing.TB, n *NetEq, input []byte) {
+	f := &fuzzed{input}
+	payload := make([]byte, 1500)
+	types := []uint8{111, 111, 111, 111, 63, 13, 101, 96, 0, 77}
+	p := Packet{SSRC: 1, SequenceNumber: 65530, Timestamp: 1<<32 - 5000}
+	var now time.Duration
+	frame := make([]float32, tickSamples)
+	var before Stats
+	for len(f.data) > 0 {
+		switch op := f.byte(); op % 8 {
+		case 0, 1, 2, 3:
+			p.SequenceNumber += uint16(f.byte()) % 4
+			switch step := f.byte(); {
+			case step < 200:
+				p.Timestamp += 960
+			case step < 220:
+				p.Timestamp += uint32(step) * 7
+			case step < 230:
+				p.Timestamp -= 1920
+			default:
+				p.Timestamp += uint32(f.byte()) << 24
+			}
+			if f.byte() == 255 {
+				p.SSRC++
+			}
+			p.PayloadType = types[int(f.byte())%len(types)]
+			k := int(f.byte())
+			if p.PayloadType == 96 || p.PayloadType == 0 {
+				k = 2 * (k + 1)
+			}
+			for i := range payload[:k] {
+				payload[i] = byte(i * int(op))
+			}
+			for i := 0; i < 6 && i < k; i++ {
+				payload[i] = f.byte()
+			}
+			p.Payload = payload[:k]
+			at := now - time.Duration(f.byte()%16)*time.Millisecond
+			_ = n.Insert(&p, at) // any error is fine
+		case 4, 5, 6:
+			for range 1 + f.byte()%4 {
+				now += tickDuration
+				if op >= 250 {
+					n.Skip(now)
+					continue
+				}
+				n.Get(frame, now)
+				for i, v := range frame {
+					if !(v >= -16 && v <= 16) {
+						t.Fatalf("sample %d is %v", i, v)
+					}
+				}
+			}
+		default:
+			switch f.byte() % 16 {
+			case 0:
+				n.Flush()
+			case 1:
+				n.DeclareGap()
+			case 2:
+				now += time.Duration(f.byte()) * 100 * time.Millisecond
+			case 3:
+				_ = n.SetDelayBounds(time.Duration(f.byte())*time.Millisecond, time.Duration(f.byte())*10*time.Millisecond)
+			}
+		}
+		s := n.Stats()
+		if s.BufferedPackets > 200 || s.BufferedBytes > maxBytes {
+			t.Fatalf("%d packets, %d bytes", s.BufferedPackets, s.BufferedBytes)
+		}
+		if s.ConcealedSamples > s.TotalSamplesReceived+s.ConcealmentEvents*maxFrameSamples+tickSamples {
+			t.Fatalf("concealed %d of %d in %d events", s.ConcealedSamples, s.TotalSamplesReceived, s.ConcealmentEvents)
+		}
+		if s.ConcealedSamples < before.ConcealedSamples || s.TotalSamplesReceived < before.TotalSamplesReceived ||
+			s.SilentConcealedSamples > s.ConcealedSamples || s.PacketsDiscarded < before.PacketsDiscarded {
+			t.Fatalf("counters went back: %+v after %+v", s, before)
+		}
+		before = s
+	}
+	if c := cap(n.sync.ch[0]); c > 6*maxFrameSamples+historySamples+2*futureSamples {
+		t.Fatalf("sync buffer of %d samples", c)
+	}
+}
+
+func FuzzNetEq(f *testing.F) {
+	for seed := range 8 {
+		in := make([]byte, 4000)
+		x := uint64(seed)*0x9e3779b97f4a7c15 + 1
+		for i := 0; i+8 <= len(in); i += 8 {
+			x ^= x << 13
+			x ^= x >> 7
+			x ^= x << 17
+			binary.LittleEndian.PutUint64(in[i:], x)
+		}
+		f.Add(in)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, p := range []Policy{PolicyAdaptive, PolicyM150, PolicyLevels} {
+			drive(t, fuzzTarget(t, p), in)
+		}
+	})
+}
+
+func FuzzEvent(f *testing.F) { // M-07
+	f.Add([]byte{7, 0x91, 0x10, 0xf0})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		e, err := parseEvent(1, in, 6)
+		if err == nil && (e.event > 15 || e.volume > 63 || e.samples <= 0 || len(in) < 4) {
+			t.Fatalf("%x: %+v", in, e)
+		}
+		var b eventBuffer
+		for i := range in {
+			e, err := parseEvent(uint32(i)*400, in[i:], 1)
+			if err == nil {
+				b.insert(e)
+			}
+			if b.count > maxEvents {
+				t.Fatal("too many events")
+			}
+			b.at(uint32(i) * 300)
+		}
+	})
+}
+
+func FuzzComfortNoise(f *testing.F) { // M-08
+	f.Add([]byte{30, 127, 200, 3})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if checkNoise(in) != nil {
+			return
+		}
+		c := newComfortNoise(6)
+		c.update(in)
+		x := make([]float32, 48000)
+		c.generate(x)
+		for i, v := range x {
+			if !(v > -4 && v < 4) {
+				t.Fatalf("%x: sample %d is %v", in, i, v)
+			}
+		}
+		if l := dB(rms(x[24000:])); l > -27 {
+			t.Fatalf("%x: %.1f dB", in, l)
+		}
+	})
+}
