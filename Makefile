@@ -12,7 +12,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # Not in go.mod, so that the tool's own dependencies stay out of the product.
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build test unit race e2e node-test lint fuzz bench cover clean deps deps-test
+.PHONY: help run build test unit race e2e node-test lint fuzz bench bench-system cover clean deps deps-test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,8 +52,11 @@ fuzz: deps ## every fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: deps ## benchmarks
+bench: deps ## benchmarks of the packages
 	$(GO) test $(GOFLAGS_) -run '^$$' -bench '$(strip $(BENCH))' -benchmem -count $(strip $(COUNT)) ./...
+
+bench-system: deps-test build ## the figures of docs/performance.md: joins, delays, ticks, in real calls
+	$(GO) test -tags '$(TAGS) bench' -count=1 -v -timeout 30m ./internal/bench/...
 
 cover: deps ## coverage of the unit tests, as coverage.html
 	$(GO) test $(GOFLAGS_) -coverprofile coverage.out ./...
