@@ -67,12 +67,12 @@ func (n *NetEq) Insert(p *Packet, arrival time.Duration) error {
 func (n *NetEq) insertSingle(p *Packet, c *codec, arrival time.Duration) error {
 	scale := c.scale
 	if c.kind == codecNoise || c.kind == codecEvent {
-		scale = 0
+		scale = n.scaler.ratio(scale)
 	}
-	ts := n.scaler.toInternal(p.Timestamp, scale)
+	ts := n.scaler.toInternal(p.Timestamp, scale, arrival)
 	switch c.kind {
 	case codecEvent:
-		e, err := parseEvent(ts, p.Payload, int(max(1, n.scaler.scale)))
+		e, err := parseEvent(ts, p.Payload, int(scale))
 		if err != nil {
 			n.st.s.InvalidPackets++
 			return err
@@ -123,14 +123,14 @@ func (n *NetEq) insertRED(p *Packet, arrival time.Duration) error {
 		return fmt.Errorf("%w: %d inside RED", ErrUnknownPayloadType, primary.payloadType)
 	}
 	if primary.level != 0 { // an empty primary: redundancy alone
-		return n.insertCopies(p, blocks, c, n.scaler.toInternal(p.Timestamp, c.scale), arrival)
+		return n.insertCopies(p, blocks, c, n.scaler.toInternal(p.Timestamp, c.scale, arrival), arrival)
 	}
 	if c.kind == codecNoise || c.kind == codecEvent {
 		q := *p
 		q.PayloadType, q.Payload = primary.payloadType, primary.payload
 		return n.insertSingle(&q, c, arrival)
 	}
-	ts := n.scaler.toInternal(p.Timestamp, c.scale)
+	ts := n.scaler.toInternal(p.Timestamp, c.scale, arrival)
 	f, err := n.frame(p, c, ts, primary.payload, arrival)
 	if err != nil {
 		return err

@@ -118,24 +118,3 @@ func (c *codec) open() Decoder {
 	}
 	return c.decoder
 }
-
-// timestampScaler maps RTP timestamps to 48 kHz when the codec's clock runs at another rate. The first packet maps 1:1.
-type timestampScaler struct {
-	started            bool
-	external, internal uint32
-	scale              uint32
-}
-
-// toInternal moves the scaler to ts. scale 0 keeps the ratio of before (comfort noise, events, unknown).
-func (s *timestampScaler) toInternal(ts, scale uint32) uint32 {
-	if scale != 0 {
-		s.scale = scale
-	}
-	if !s.started {
-		s.started, s.external, s.internal = true, ts, ts
-		return ts
-	}
-	s.internal += uint32(int32(ts-s.external)) * max(1, s.scale)
-	s.external = ts
-	return s.internal
-}
