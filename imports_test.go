@@ -63,7 +63,7 @@ var edges = []edge{
 	{"internal/bench/...", []string{"..."}, []string{"..."},
 		"measurements of the whole"},
 	{"internal/replay/...", []string{"..."}, []string{"..."},
-		"runs recordings through NetEq"},
+		"runs recordings through NetEq: the tool behind \"parley neteq\""},
 	{"internal/*test/...", []string{"..."}, []string{"..."},
 		"tests of a part together with others, which the part itself must not import"},
 	{"deploy", nil, nil,
@@ -90,7 +90,7 @@ var onlyIn = []struct {
 
 // testOnly may be imported by tests and tools, never by what is shipped.
 var testOnly = []string{
-	module + "/internal/testkit", module + "/internal/e2e", module + "/internal/bench", module + "/internal/replay",
+	module + "/internal/testkit", module + "/internal/e2e", module + "/internal/bench",
 	"github.com/stretchr/testify", "go.uber.org/goleak", "pgregory.net/rapid", "testing",
 }
 

@@ -25,6 +25,7 @@ const (
 
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Host calls."`
+	Neteq   neteqCmd   `cmd:"" help:"Try the jitter buffer on recorded streams."`
 	Token   tokenCmd   `cmd:"" help:"Make a token (JWT) that lets somebody join a room."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 }
