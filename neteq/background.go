@@ -9,41 +9,52 @@ const (
 	int16Squared = 32768.0 * 32768.0
 	// backgroundDefaultEnergy is assumed to be the background before one was heard (per sample).
 	backgroundDefaultEnergy = 75000.0 / int16Squared
-	backgroundStart         = 500000.0 / int16Squared
 	backgroundFloor         = 1.0 / int16Squared
+	// The floor is the least energy of 20 ms in the last floorWindows times floorTicks ticks (3 s): pauses between words
+	// are in it, and a floor that rises is followed.
+	floorTicks   = 50
+	floorWindows = 6
+	// What is up to backgroundNear times the floor is background.
+	backgroundNear = 2
 )
 
 // backgroundNoise follows level and colour of the noise behind the speech of one channel.
 type backgroundNoise struct {
 	initialized bool
-	energy      float64 // mean square
-	threshold   float64
-	maxEnergy   float64
+	minima      [floorWindows]float64 // of past windows, ring
+	windows     int                   // seen
+	next        int
+	ticks       int     // in the running window
+	least       float64 // in the running window
+	energy      float64 // mean square of the noise, valid when initialized
 	gain        float32
 	filter      [maxLPCOrder + 1]float32
 	state       [maxLPCOrder]float32
 }
 
 func (b *backgroundNoise) reset() {
-	*b = backgroundNoise{threshold: backgroundStart, filter: [maxLPCOrder + 1]float32{0: 1}}
+	*b = backgroundNoise{filter: [maxLPCOrder + 1]float32{0: 1}}
 }
 
-// update looks at the newest 20 ms of unmodified output.
+// update looks at the newest 20 ms of unmodified output. Digital silence tells nothing about the background.
 func (b *backgroundNoise) update(x []float32) {
 	x = x[len(x)-backgroundWindow:]
 	e := energy(x) / backgroundWindow
-	if e >= b.threshold {
-		// The threshold rises slowly (a factor of four in 4 s) so that a rising floor is found again, and never drops
-		// further than 60 dB below the loudest.
-		b.threshold *= 1.0035
-		b.maxEnergy = max(e, b.maxEnergy*(1-1.0/1024))
-		b.threshold = max(b.threshold, b.maxEnergy/(1<<20))
+	if e <= backgroundFloor/16 {
 		return
 	}
-	if e <= 0 {
+	if b.ticks == 0 || e < b.least {
+		b.least = e
+	}
+	if b.ticks++; b.ticks == floorTicks {
+		b.minima[b.next] = b.least
+		b.next = (b.next + 1) % floorWindows
+		b.windows = min(b.windows+1, floorWindows)
+		b.ticks = 0
+	}
+	if b.windows == 0 || e > backgroundNear*b.floor() || e > backgroundDefaultEnergy {
 		return
 	}
-	b.threshold = max(e, backgroundFloor)
 	var a [maxLPCOrder + 1]float32
 	if !lpc(&a, x, backgroundOrder) {
 		return
@@ -57,9 +68,24 @@ func (b *backgroundNoise) update(x []float32) {
 	for i := range b.state[:backgroundOrder] {
 		b.state[i] = x[len(x)-1-i]
 	}
+	if b.initialized {
+		e = 0.8*b.energy + 0.2*e
+	}
 	b.energy = max(e, backgroundFloor)
 	b.gain = float32(math.Sqrt(residual))
 	b.initialized = true
+}
+
+// floor is the least energy of the last seconds; call it only when windows > 0.
+func (b *backgroundNoise) floor() float64 {
+	f := math.Inf(1)
+	for _, v := range b.minima[:b.windows] {
+		f = min(f, v)
+	}
+	if b.ticks > 0 {
+		f = min(f, b.least)
+	}
+	return f
 }
 
 // generate fills x with noise of the background's level and colour; silence before any was heard.
@@ -75,10 +101,11 @@ func (b *backgroundNoise) generate(x []float32, r *noise) {
 	synthesize(x, &b.filter, &b.state, backgroundOrder)
 }
 
-// activityReference is the energy per sample that sound must exceed eightfold to count as active.
+// activityReference is the energy per sample that sound must exceed eightfold to count as active: the floor, but never so
+// much that steady sound would count as silence.
 func (b *backgroundNoise) activityReference() float64 {
-	if b.initialized {
-		return b.energy
+	if b.windows == 0 {
+		return backgroundDefaultEnergy
 	}
-	return backgroundDefaultEnergy
+	return max(backgroundFloor, min(b.floor(), backgroundDefaultEnergy))
 }

@@ -5,8 +5,12 @@ import "time"
 // Settings of time stretching under PolicyAdaptive. A pause is the place to change speed: nobody hears it there. Speech is
 // stretched only when the delay is off by so much that a conversation suffers.
 const (
-	quietExcess    = 30 * time.Millisecond // delay above target that is taken out in silence
-	quietExcessFar = 15 * time.Millisecond // the same when the delay is over farDelay
+	quietExcess = 40 * time.Millisecond // delay above target that is taken out in silence
+	// After a concealment the network may well stumble again: delay is kept for a while.
+	rideOver       = 6 * time.Second
+	rideOverExcess = 150 * time.Millisecond
+	quietShortfall = 10 * time.Millisecond // delay below target that is put into silence
+	quietExcessFar = 25 * time.Millisecond // the same when the delay is over farDelay
 	farDelay       = 150 * time.Millisecond
 	speechExcess   = 200 * time.Millisecond // delay above target that is taken out in speech
 	// When no pause comes for speechPatience, less is taken out of speech, too.
@@ -15,8 +19,8 @@ const (
 	fastExcess       = time.Second           // and by several periods at once, less carefully
 	speechShortfall  = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
 	// When much delay is to be lost, what is quietBelowSpeech times weaker than the speech around it is quiet, too.
-	urgentDelay      = 250 * time.Millisecond
-	urgentExcess     = 80 * time.Millisecond
+	urgentDelay      = 330 * time.Millisecond
+	urgentExcess     = 120 * time.Millisecond
 	quietBelowSpeech = 0.003 // of the energy of the speech around: 25 dB
 	loudnessDecay    = 0.998 // per tick: 5 s
 	stretchPause     = 6     // ticks between two stretches of speech
@@ -50,6 +54,9 @@ func (n *NetEq) stretchAdaptive() {
 	if delay > farDelay {
 		band = quietExcessFar
 	}
+	if n.now-n.concealedAt < rideOver && delay < urgentDelay {
+		band = rideOverExcess
+	}
 	n.urgent = delay > urgentDelay && excess > urgentExcess
 	if excess < speechExcessLong {
 		n.calmAt = n.now
@@ -68,7 +75,7 @@ func (n *NetEq) stretchAdaptive() {
 			return
 		}
 		n.accelerate(excess > fastExcess, limit)
-	case excess < 0:
+	case excess < -quietShortfall:
 		quiet := n.quiet()
 		if !quiet && (n.countdown > 0 || -excess < speechShortfall) {
 			return

@@ -86,28 +86,29 @@ type NetEq struct {
 	codec *codec // that decoded last
 	// monoStream says that both channels of what the codec makes are to be equal: libopus 1.3 lets them drift apart when
 	// it conceals a mono stream in stereo.
-	monoStream bool
-	dtx        bool // the last payload announced silence
-	sid        bool // it was a silence description of RFC 3389
-	cn         *comfortNoise
-	events     eventBuffer
-	tone       toneGenerator
-	declared   bool // the sender said it stops
-	plc        bool // the end of the sync buffer is the codec's concealment
-	expanded   bool // the end of the sync buffer is Expand's
-	fade       float32
-	rampLeft   int // samples of fade-in that are left to do
-	lastFrame  int // samples of the last decoded packet
-	lastSeq    uint16
-	countdown  int
-	loudness   [2]float64
-	urgent     bool          // much delay is to be lost
-	calmAt     time.Duration // when the delay was last near its target
-	stretched  int           // net samples removed since the last level update
-	tickOp     Operation
-	tailOp     Operation // that made the end of the sync buffer
-	muted      bool
-	skip       skipState
+	monoStream  bool
+	dtx         bool // the last payload announced silence
+	sid         bool // it was a silence description of RFC 3389
+	cn          *comfortNoise
+	events      eventBuffer
+	tone        toneGenerator
+	declared    bool // the sender said it stops
+	plc         bool // the end of the sync buffer is the codec's concealment
+	expanded    bool // the end of the sync buffer is Expand's
+	fade        float32
+	rampLeft    int // samples of fade-in that are left to do
+	lastFrame   int // samples of the last decoded packet
+	lastSeq     uint16
+	countdown   int
+	loudness    [2]float64
+	concealedAt time.Duration // when something was last concealed
+	urgent      bool          // much delay is to be lost
+	calmAt      time.Duration // when the delay was last near its target
+	stretched   int           // net samples removed since the last level update
+	tickOp      Operation
+	tailOp      Operation // that made the end of the sync buffer
+	muted       bool
+	skip        skipState
 }
 
 // New makes a NetEq. It is ready for Register.
