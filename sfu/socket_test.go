@@ -337,6 +337,27 @@ func TestUpTrackAllocates(t *testing.T) {
 }
 
 // TestReceiver has RFC 3550's figures for loss, reordering, duplicates, wrap-around and jitter.
+// Chromium sends packets of padding only once a second; they have sequence numbers of their own.
+func TestReceiverPaddingIsNotLost(t *testing.T) {
+	var r receiver
+	var s receiveStats
+	r.padding(&s, &rtp.Header{SequenceNumber: 4})
+	if s.packets.Load() != 0 {
+		t.Error("padding before the first packet is counted")
+	}
+	ms := time.Millisecond
+	r.packet(&s, &rtp.Header{SequenceNumber: 5, Timestamp: 0}, 10, 0)
+	r.padding(&s, &rtp.Header{SequenceNumber: 6, Timestamp: 0})
+	r.padding(&s, &rtp.Header{SequenceNumber: 7, Timestamp: 0})
+	r.packet(&s, &rtp.Header{SequenceNumber: 8, Timestamp: 960}, 10, 20*ms)
+	if got, want := s.packets.Load(), uint64(s.expected.Load()); got != 4 || want != 4 {
+		t.Errorf("%d packets of %d", got, want)
+	}
+	if j := s.jitter.Load(); j != 0 {
+		t.Errorf("jitter %#x", j)
+	}
+}
+
 func TestReceiver(t *testing.T) {
 	type in struct {
 		seq     uint16

@@ -139,18 +139,32 @@ func (r *receiver) packet(s *receiveStats, h *rtp.Header, size int, arrival time
 		s.expected.Add(1)
 		return
 	}
-	if ahead := int16(h.SequenceNumber - r.highest); ahead > 0 {
-		if ahead > maxDropout {
-			ahead = 1 // the sender has jumped; nothing is known of what lies between
-		}
-		s.expected.Add(int64(ahead))
-		r.highest = h.SequenceNumber
-	}
+	r.advance(s, h.SequenceNumber)
 	d := math.Abs(float64(int32(transit - r.lastTransit)))
 	r.lastTransit = transit
 	if d < jitterReset {
 		r.jitter += (d - r.jitter) / 16
 		s.jitter.Store(math.Float64bits(r.jitter))
+	}
+}
+
+// padding counts one packet without payload in: it has a sequence number, and so is not lost, but its timestamp is that of
+// the packet before it and says nothing about jitter. Before the first packet with payload there is nothing to count.
+func (r *receiver) padding(s *receiveStats, h *rtp.Header) {
+	if r.started {
+		s.packets.Add(1)
+		r.advance(s, h.SequenceNumber)
+	}
+}
+
+// advance notes that a sequence number has come.
+func (r *receiver) advance(s *receiveStats, seq uint16) {
+	if ahead := int16(seq - r.highest); ahead > 0 {
+		if ahead > maxDropout {
+			ahead = 1 // the sender has jumped; nothing is known of what lies between
+		}
+		s.expected.Add(int64(ahead))
+		r.highest = seq
 	}
 }
 
@@ -201,6 +215,7 @@ func (t *upTrack) receive(arrival time.Duration) {
 	}
 	if len(t.rtp.Payload) == 0 {
 		n.counters.droppedEmpty.Add(1) // padding only: a bandwidth probe
+		t.stream.padding(&part.uplink.stats, h)
 		return
 	}
 	t.stream.packet(&part.uplink.stats, h, len(t.rtp.Payload), arrival)
