@@ -31,7 +31,9 @@ type arrivalHistory struct {
 	count   int
 	window  int64 // samples
 	newest  int64 // largest media time, valid when count > 0
-	unwrap  unwrapper
+	// newestSamples is the length of that packet.
+	newestSamples int32
+	unwrap        unwrapper
 	// Indexes of in-order entries in queue order: offsets rise in minQueue and fall in maxQueue.
 	minQueue, maxQueue indexQueue
 }
@@ -76,7 +78,7 @@ func (h *arrivalHistory) insert(ts uint32, samples int, arrival time.Duration) b
 	if h.count == 0 || t > h.newest {
 		e.inOrder = true
 		h.unwrap.unwrap(ts)
-		h.newest = t
+		h.newest, h.newestSamples = t, e.samples
 		h.prune()
 	}
 	if h.count == historyEntries {
@@ -103,7 +105,7 @@ func (h *arrivalHistory) insert(ts uint32, samples int, arrival time.Duration) b
 // covered tells whether a recorded packet contains [t, t+samples).
 func (h *arrivalHistory) covered(t int64, samples int) bool {
 	if t > h.newest {
-		return false
+		return t+int64(samples) <= h.newest+int64(h.newestSamples)
 	}
 	for k := h.count - 1; k >= 0; k-- {
 		e := &h.entries[uint8(h.first+k)]

@@ -11,6 +11,10 @@ const (
 	// eventLimit is the longest tone that is played, against senders that never end one.
 	eventLimit = 6 * sampleRate
 	maxEvents  = 8
+	// toneAmplitude of the upper sine at volume 0 is half of full scale: both together stay 1.4 dB below it.
+	toneAmplitude = 16141.0 / 32768
+	// toneFade is the end of a tone that is faded out.
+	toneFade = 2 * millisecond
 )
 
 // toneEvent is a telephone event (RFC 4733, section 2.3).
@@ -37,13 +41,18 @@ func parseEvent(ts uint32, payload []byte, scale int) (toneEvent, error) {
 
 // eventBuffer keeps the events to come, in order of time.
 type eventBuffer struct {
-	events [maxEvents]toneEvent
-	count  int
+	events  [maxEvents]toneEvent
+	count   int
+	done    toneEvent // the last one that is over
+	hasDone bool
 }
 
 // insert adds an event or prolongs the one it continues. It returns whether the event is new.
 func (b *eventBuffer) insert(e toneEvent) bool {
 	e.samples = min(e.samples, eventLimit)
+	if d := &b.done; b.hasDone && d.timestamp == e.timestamp && d.event == e.event && (e.ended || e.samples <= d.samples) {
+		return false // the end of an event is sent three times (RFC 4733, section 2.5.1.4)
+	}
 	for i := range b.events[:b.count] {
 		old := &b.events[i]
 		if old.timestamp == e.timestamp && old.event == e.event {
@@ -69,8 +78,8 @@ func (b *eventBuffer) insert(e toneEvent) bool {
 	return true
 }
 
-// at returns the event that sounds at ts, and forgets those that ended before.
-func (b *eventBuffer) at(ts uint32) (toneEvent, bool) {
+// at returns the event that sounds at ts and for how many samples more it does, and forgets those that are over.
+func (b *eventBuffer) at(ts uint32) (e toneEvent, left int, ok bool) {
 	for i := 0; i < b.count; {
 		e := &b.events[i]
 		end := e.timestamp + uint32(e.samples)
@@ -81,19 +90,20 @@ func (b *eventBuffer) at(ts uint32) (toneEvent, bool) {
 			}
 		}
 		if !newer32(end, ts) {
+			b.done, b.hasDone = *e, true
 			copy(b.events[i:], b.events[i+1:b.count])
 			b.count--
 			continue
 		}
 		if !newer32(e.timestamp, ts) {
-			return *e, true
+			return *e, int(int32(end - ts)), true
 		}
 		i++
 	}
-	return toneEvent{}, false
+	return toneEvent{}, 0, false
 }
 
-func (b *eventBuffer) reset() { b.count = 0 }
+func (b *eventBuffer) reset() { b.count, b.hasDone = 0, false }
 
 // The frequencies of the rows and columns of a telephone keypad (ITU-T Q.23), in Hz.
 var (
@@ -104,7 +114,8 @@ var (
 		{0, 3}, {1, 3}, {2, 3}, {3, 3}}
 )
 
-// toneGenerator makes the two sines of an event without a break from call to call.
+// toneGenerator makes the two sines of an event. What it makes depends on the time since the event began and on nothing
+// else, so that it goes on without a break from call to call.
 type toneGenerator struct {
 	active    bool
 	event     uint8
@@ -124,7 +135,7 @@ func (g *toneGenerator) start(event, volume uint8, rate float64) error {
 	}
 	key := toneKeys[event]
 	*g = toneGenerator{active: true, event: event, volume: volume,
-		amplitude: 16141.0 / 16384 * math.Pow(10, -float64(volume)/20),
+		amplitude: toneAmplitude * math.Pow(10, -float64(volume)/20),
 		low:       2 * math.Pi * toneRows[key[0]] / rate, high: 2 * math.Pi * toneColumns[key[1]] / rate}
 	return nil
 }
@@ -135,10 +146,9 @@ func (g *toneGenerator) fill(x []float32) error {
 		return fmt.Errorf("%w: tone generator not started", ErrMalformed)
 	}
 	for i := range x {
-		t := float64(g.n - 1) // the phase starts one sample early
 		g.n++
-		// 0.585 keeps the sum of both within full scale.
-		x[i] = float32(g.amplitude * (math.Sqrt2/2*math.Sin(g.low*t) + math.Sin(g.high*t)) / (1 + math.Sqrt2/2))
+		t := float64(-g.n) // so does libwebrtc's recursion run
+		x[i] = float32(g.amplitude * (math.Sqrt2/2*math.Sin(g.low*t) + math.Sin(g.high*t)))
 	}
 	return nil
 }

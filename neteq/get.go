@@ -50,8 +50,12 @@ func (n *NetEq) pull(frame []float32) Result {
 		}
 		n.produce()
 	}
-	n.stretch()
+	if !n.tone.active {
+		n.stretch()
+	}
+	at := n.endTS + uint32(n.gen) - uint32(n.sync.future())
 	n.sync.readInto(frame, tickSamples)
+	n.overdub(frame, at)
 	n.followLoudness()
 	if n.rampLeft > 0 {
 		n.fadeIn(frame)
@@ -138,7 +142,7 @@ func (n *NetEq) decode(f *storedFrame) int {
 		n.st.s.DecodeErrors++
 		return 0
 	}
-	n.codec = c
+	n.use(c)
 	n.monoStream = c.kind == codecOpus && f.data[0]&opusStereoBit == 0
 	n.reserve(f.samples)
 	k, err := d.Decode(f.data, n.pcm[:f.samples*n.channels:f.samples*n.channels])

@@ -15,7 +15,7 @@ func (n *NetEq) produce() {
 		}
 		n.declared = false
 	}
-	if (h == nil || h.timestamp != n.endTS) && n.produceTone() {
+	if (h == nil || h.timestamp != n.endTS) && n.produceTone(h) {
 		return
 	}
 	if h == nil {
@@ -64,7 +64,11 @@ func (n *NetEq) due(h *storedFrame) bool {
 		leap := int(int32(h.timestamp - n.endTS))
 		return n.gen >= leap || n.early(h)
 	}
-	wait := n.hist.lateness(h.timestamp, n.now) + time.Duration(max(0, n.left())/tickSamples)*tickDuration
+	wait := n.now - h.arrival
+	if n.hist.count > 0 {
+		wait = n.hist.lateness(h.timestamp, n.now)
+	}
+	wait += time.Duration(max(0, n.left())/tickSamples) * tickDuration
 	return wait >= max(startDelay, n.target())
 }
 
@@ -84,6 +88,7 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 	wasDTX := n.dtx
 	late := leap == 0 && concealed > 0 && h.timestamp == n.endTS
 	paused := n.pausedBefore(h)
+	before := n.codec
 	decoded := n.decode(h)
 	n.emitted(h, h.samples)
 	n.lastFrame = h.samples
@@ -128,7 +133,7 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 		n.reserveMerge(k)
 		n.st.correct(merge(n.sync, n.exp, n.background(), &x, &n.alg, k))
 		op = OpMerge
-	case n.tailOp == OpRFC3389CNG || leap < 0 || n.plc && !late && concealed == 0:
+	case n.tailOp == OpRFC3389CNG || before != nil && before != n.codec || leap < 0 || n.plc && !late && concealed == 0:
 		n.sync.appendCrossfade(&x, k, overlapSamples)
 	default:
 		n.sync.append(&x, k)
@@ -194,7 +199,7 @@ func (n *NetEq) playFEC(h *storedFrame, fec int) bool {
 	if d == nil {
 		return false
 	}
-	n.codec = c
+	n.use(c)
 	n.reserve(fec)
 	size := fec * n.channels
 	if _, err := d.DecodeFEC(h.data, n.pcm[:size:size]); err != nil {
@@ -234,12 +239,8 @@ func (n *NetEq) produceNothing() {
 
 // describeSilence takes the head packet, a silence description.
 func (n *NetEq) describeSilence(h *storedFrame) {
-	if n.cn == nil {
-		factor := 6
-		if c := n.reg.get(h.payload); c != nil {
-			factor = int(c.scale)
-		}
-		n.cn = newComfortNoise(factor)
+	if c := n.reg.get(h.payload); c != nil && (n.cn == nil || n.cn.factor != int(c.scale)) {
+		n.cn = newComfortNoise(int(c.scale))
 	}
 	if !n.sid {
 		n.cn.restart()
@@ -253,43 +254,10 @@ func (n *NetEq) describeSilence(h *storedFrame) {
 	n.st.endRun(false, false)
 	n.st.counted = true
 	n.exp.reset()
+	if next := n.buf.head(); next != nil && n.due(next) {
+		return // what follows waits already
+	}
 	n.comfortNoise(tickSamples)
-}
-
-// produceTone makes a tick of a telephone event where there is no sound; false when there is no event.
-func (n *NetEq) produceTone() bool {
-	if n.events.count == 0 {
-		return false
-	}
-	e, ok := n.events.at(n.endTS + uint32(n.gen))
-	if !ok {
-		n.tone.stop()
-		return false
-	}
-	n.reserve(tickSamples)
-	for c := range n.channels {
-		if n.channels == 1 {
-			n.dec[0] = n.pcm
-		}
-		x := n.dec[c][:tickSamples]
-		if c > 0 {
-			copy(x, n.dec[0])
-			continue
-		}
-		clear(x)
-		if n.cfg.PlayTones && n.tone.start(e.event, e.volume, sampleRate) == nil {
-			_ = n.tone.fill(x) // cannot fail: it was started
-		}
-	}
-	n.sync.appendCrossfade(&n.dec, tickSamples, 0)
-	n.endTS += uint32(n.gen) + tickSamples
-	n.gen = 0
-	n.st.endRun(false, true)
-	n.st.counted = true
-	n.exp.reset()
-	n.expanded, n.plc, n.dtx = false, false, false
-	n.made(OpDTMF)
-	return true
 }
 
 // comfortNoise makes the noise of an announced silence: as described, or as the codec has it.
