@@ -73,7 +73,11 @@ func (n *NetEq) sing(x []float32, e toneEvent, left int, at uint32) {
 
 // overdub adds a tone to a frame of other sound that begins at media time at: some senders go on talking.
 func (n *NetEq) overdub(frame []float32, at uint32) {
-	if n.events.count == 0 || n.tailOp == OpDTMF || n.state != statePlaying {
+	if n.events.count == 0 {
+		n.tone.stop()
+		return
+	}
+	if n.tailOp == OpDTMF || n.state != statePlaying {
 		return
 	}
 	e, left, ok := n.events.at(at)
