@@ -19,9 +19,9 @@ var meanings = map[string]string{
 	"InsertedSamplesForDeceleration": "added by playing slower, to let the delay grow",
 	"RemovedSamplesForAcceleration":  "left out by playing faster, to let the delay shrink",
 	"JitterBufferEmittedCount":       "taken out of the buffer to be decoded",
-	"JitterBufferDelay":              "time in the buffer, summed over the samples taken out",
-	"JitterBufferTargetDelay":        "wanted delay, summed over the samples taken out",
-	"JitterBufferMinimumDelay":       "wanted delay by jitter alone, summed over the samples taken out",
+	"JitterBufferDelay":              "time in the buffer, mean over the samples taken out",
+	"JitterBufferTargetDelay":        "wanted delay, mean over the samples taken out",
+	"JitterBufferMinimumDelay":       "wanted delay by jitter alone, mean over the samples taken out",
 	"PacketsReceived":                "came in, good or bad",
 	"PacketsDiscarded":               "thrown away: too late, or to catch up",
 	"FECPacketsReceived":             "carried redundancy about the packet before (in-band, Opus)",
@@ -50,7 +50,7 @@ var meanings = map[string]string{
 	"StutterSamples":                 "concealed in runs over 200 ms",
 	"EventsOver":                     "concealments over 60, 120, 200 and 500 ms",
 	"LongestConcealment":             "the longest of them",
-	"RelativeArrivalDelayMs":         "delay behind the fastest recent packet, summed over packets",
+	"RelativeArrivalDelayMs":         "delay behind the fastest recent packet, mean over packets",
 	"TargetDelay":                    "wanted delay at the end",
 	"CurrentDelay":                   "buffered at the end, decoded or not",
 	"PlayoutDelay":                   "of the next packet behind the fastest recent one, at the end",
@@ -72,13 +72,13 @@ func (o *Outcome) statistics() []statistic {
 		if name == "Operations" || !v.Type().Field(i).IsExported() {
 			continue
 		}
-		all = append(all, statistic{words(name), value(name, v.Field(i).Interface()), meanings[name]})
+		all = append(all, statistic{words(name), value(name, v.Field(i).Interface(), &last), meanings[name]})
 	}
 	return all
 }
 
-// value writes a statistic with its unit; samples also as time.
-func value(name string, v any) string {
+// value writes a statistic with its unit: samples also as time, what was summed over samples or packets as a mean.
+func value(name string, v any, all *neteq.Stats) string {
 	switch x := v.(type) {
 	case uint64:
 		if samples := strings.HasSuffix(name, "Samples") || strings.HasPrefix(name, "InsertedSamples") || strings.HasPrefix(name, "RemovedSamples") ||
@@ -89,10 +89,10 @@ func value(name string, v any) string {
 	case time.Duration:
 		return fmt.Sprintf("%.1f ms", float64(x)/1e6)
 	case float64:
-		if strings.HasSuffix(name, "Ms") {
-			return fmt.Sprintf("%.0f ms", x)
+		if name == "RelativeArrivalDelayMs" {
+			return fmt.Sprintf("%.1f ms", x/float64(max(1, all.PacketsReceived)))
 		}
-		return fmt.Sprintf("%.1f s", x)
+		return fmt.Sprintf("%.1f ms", x*1000/float64(max(1, all.JitterBufferEmittedCount)))
 	case [4]uint64:
 		return fmt.Sprintf("%d, %d, %d, %d", x[0], x[1], x[2], x[3])
 	}

@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"math"
+	"sort"
 	"time"
 
 	"parley/neteq"
@@ -88,17 +89,60 @@ func (u *Unit) wait() time.Duration { return u.PlayedAt - u.Arrival + u.Delay }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
+// realDelay is, for each tick, how long after the fastest of the last two seconds the packet was played that was taken last:
+// what the target is meant for.
+func (o *Outcome) realDelay(units []Unit) []float64 {
+	const window = 2 * time.Second
+	byArrival, byPlay := make([]*Unit, 0, len(units)), make([]*Unit, 0, len(units))
+	for i := range units {
+		if u := &units[i]; u.Arrived {
+			byArrival = append(byArrival, u)
+		}
+		if u := &units[i]; u.Played {
+			byPlay = append(byPlay, u)
+		}
+	}
+	sort.SliceStable(byArrival, func(i, j int) bool { return byArrival[i].Arrival < byArrival[j].Arrival })
+	sort.SliceStable(byPlay, func(i, j int) bool { return byPlay[i].PlayedAt < byPlay[j].PlayedAt })
+	out := make([]float64, len(o.Ticks))
+	var fastest []*Unit // candidates for the least delay, rising
+	came, played, now := 0, 0, 0.0
+	for i := range o.Ticks {
+		at := o.Ticks[i].At
+		for ; came < len(byArrival) && byArrival[came].Arrival <= at; came++ {
+			u := byArrival[came]
+			if len(fastest) > 0 && fastest[0].Segment != u.Segment {
+				fastest = fastest[:0]
+			}
+			for len(fastest) > 0 && fastest[len(fastest)-1].Delay >= u.Delay {
+				fastest = fastest[:len(fastest)-1]
+			}
+			fastest = append(fastest, u)
+		}
+		for len(fastest) > 1 && fastest[0].Arrival < at-window {
+			fastest = fastest[1:]
+		}
+		for ; played < len(byPlay) && byPlay[played].PlayedAt <= at; played++ {
+			if u := byPlay[played]; len(fastest) > 0 && fastest[0].Segment == u.Segment {
+				now = max(0, ms(u.wait()-fastest[0].Delay))
+			}
+		}
+		out[i] = now
+	}
+	return out
+}
+
 // delays is the picture of what the buffer wants and has.
 type delays struct {
 	Target, Playout, Buffered string
 	Labels, Grid              []label
 }
 
-func (o *Outcome) delays() delays {
+func (o *Outcome) delays(real []float64) delays {
 	top := 60.0
 	for i := range o.Ticks {
 		st := &o.Ticks[i].Stats
-		top = max(top, ms(st.TargetDelay)*1.05, ms(st.PlayoutDelay)*1.05, ms(st.CurrentDelay)*1.02)
+		top = max(top, ms(st.TargetDelay)*1.05, real[i]*1.05, ms(st.CurrentDelay)*1.02)
 	}
 	var d delays
 	s := scale{height: 100}
@@ -117,7 +161,7 @@ func (o *Outcome) delays() delays {
 		for k := i; k < min(i+stride, len(o.Ticks)); k++ {
 			st := &o.Ticks[k].Stats
 			highest[0] = max(highest[0], ms(st.TargetDelay))
-			highest[1] = max(highest[1], ms(st.PlayoutDelay))
+			highest[1] = max(highest[1], real[k])
 			highest[2] = max(highest[2], ms(st.CurrentDelay))
 		}
 		for k, p := range []*path{&target, &playout, &buffered} {
@@ -256,7 +300,7 @@ func newWave(mono []float32, width float64, concealed string) wave {
 }
 
 // data is what the page's script shows under the cursor.
-func (o *Outcome) data(units []Unit) map[string]any {
+func (o *Outcome) data(units []Unit, real []float64) map[string]any {
 	const most = 36000
 	stride := 1 + len(o.Ticks)/most
 	var target, playout, buffered []int
@@ -266,7 +310,7 @@ func (o *Outcome) data(units []Unit) map[string]any {
 	for i := 0; i < len(o.Ticks); i += stride {
 		t := &o.Ticks[i]
 		target = append(target, int(math.Round(ms(t.Stats.TargetDelay))))
-		playout = append(playout, int(math.Round(ms(t.Stats.PlayoutDelay))))
+		playout = append(playout, int(math.Round(real[i])))
 		buffered = append(buffered, int(math.Round(ms(t.Stats.CurrentDelay))))
 		name := textOf(t.Result.Operation).label
 		if _, known := operations[name]; !known {

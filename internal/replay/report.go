@@ -102,7 +102,8 @@ func (o *Outcome) report(options ReportOptions) (*report, error) {
 	r.Sentence = sentence(s, fates, events)
 	r.Cards = cards(s, fates, o.last(), options.PESQ)
 	r.Arrivals = o.arrivals(units)
-	r.Delays = o.delays()
+	real := o.realDelay(units)
+	r.Delays = o.delays(real)
 	r.Bands = o.bands()
 	r.Operations = o.operations()
 	r.Legend = legend(r.Operations)
@@ -128,7 +129,7 @@ func (o *Outcome) report(options ReportOptions) (*report, error) {
 	}
 	r.Statistics = o.statistics()
 	r.Times = times(r.Width)
-	r.Data = o.data(units)
+	r.Data = o.data(units, real)
 	return r, nil
 }
 
@@ -199,7 +200,7 @@ func sentence(s Summary, f fates, events []event) template.HTML {
 	case f.missing == 0:
 		b.WriteString(" The network lost none.")
 	default:
-		fmt.Fprintf(&b, " The network lost %d of %d packets (%.1f %%)", f.missing, f.all, f.share(f.missing))
+		fmt.Fprintf(&b, " The network lost %d of %d packets (%.1f %%)", f.missing, f.all, f.share(f.missing))
 		if f.recovered > 0 {
 			fmt.Fprintf(&b, "; %d were recovered from redundancy", f.recovered)
 		}
@@ -227,10 +228,10 @@ func cards(s Summary, f fates, last neteq.Stats, pesq *float64) []card {
 	}
 	c := []card{
 		{"Invented", fmt.Sprintf("%.2f", 100*s.ConcealedRatio), "%", fmt.Sprintf("of the time, %.0f times a minute", s.ConcealmentEventsPerMin), tone(s.ConcealedRatio > 0.05)},
-		{"Delay", fmt.Sprintf("%.0f", s.JitterBufferDelayMeanMs), "ms", fmt.Sprintf("in the buffer; 95 %% below %.0f ms", s.JitterBufferDelayP95Ms), ""},
-		{"Stutter", fmt.Sprintf("%.2f", 100*s.StutterShare), "%", "of the time in gaps over 200 ms", tone(s.StutterShare > 0.002)},
+		{"Delay", fmt.Sprintf("%.0f", s.JitterBufferDelayMeanMs), "ms", fmt.Sprintf("in the buffer; 95 %% below %.0f ms", s.JitterBufferDelayP95Ms), ""},
+		{"Stutter", fmt.Sprintf("%.2f", 100*s.StutterShare), "%", "of the time in gaps over 200 ms", tone(s.StutterShare > 0.002)},
 		{"Lost", fmt.Sprintf("%.1f", f.share(f.missing)), "%", fmt.Sprintf("of packets; %d recovered, %d too late", f.recovered, f.late), ""},
-		{"Speed", fmt.Sprintf("%.2f", 100*(s.AccelerateRatio+s.PreemptiveRatio)), "%", fmt.Sprintf("stretched: %.2f %% faster, %.2f %% slower", 100*s.AccelerateRatio, 100*s.PreemptiveRatio), ""},
+		{"Speed", fmt.Sprintf("%.2f", 100*(s.AccelerateRatio+s.PreemptiveRatio)), "%", fmt.Sprintf("%.2f %% faster, %.2f %% slower", 100*s.AccelerateRatio, 100*s.PreemptiveRatio), ""},
 		{"Processor", fmt.Sprintf("%.2f", s.CPUMsPerAudioS), "ms", "per second of sound, decoder included", ""},
 	}
 	if pesq != nil {
