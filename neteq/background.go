@@ -52,7 +52,8 @@ func (b *backgroundNoise) update(x []float32) {
 		b.windows = min(b.windows+1, floorWindows)
 		b.ticks = 0
 	}
-	if b.windows == 0 || e > backgroundNear*b.floor() || e > backgroundDefaultEnergy {
+	// The spectrum changes slowly: one tick in four is looked at.
+	if b.windows == 0 || b.ticks%4 != 0 || e > backgroundNear*b.floor() || e > backgroundDefaultEnergy {
 		return
 	}
 	var a [maxLPCOrder + 1]float32

@@ -7,368 +7,140 @@ import (
 	"time"
 )
 
-// noiseLevel is the mean square in dBov.
-func noiseLevel(x []float32) float64 { return dB(rms(x)) }
-
-// describe makes a silence description.
-func describe(level byte, coefficients ...byte) []byte { return append([]byte{level}, coefficients...) }
-
-// Item 95. How much is asked for at once does not matter (libwebrtc refuses more than 640 samples): it is the same noise.
-func TestComfortNoiseInAnyPieces(t *testing.T) {
-	whole, pieces := newComfortNoise(6), newComfortNoise(6)
-	whole.update(describe(40, 180, 100))
-	pieces.update(describe(40, 180, 100))
-	want, got := make([]float32, 48000), make([]float32, 48000)
-	whole.generate(want)
-	for at, k := 0, 1; at < len(got); at, k = at+k, k*7%701+1 {
-		k = min(k, len(got)-at)
-		pieces.generate(got[at : at+k])
-	}
-	for i := range want {
-		if want[i] != got[i] {
-			t.Fatalf("sample %d: %v, want %v", i, got[i], want[i])
-		}
-	}
-}
-
-// Item 95: twelve coefficients count, and a shorter description makes the others 0.
-func TestSilenceDescriptions(t *testing.T) {
+func TestComfortNoiseLevel(t *testing.T) { // 7.9 items 95, 96
 	c := newComfortNoise(6)
-	long := describe(50)
-	for i := range 20 {
-		long = append(long, byte(140+i))
-	}
-	c.update(long)
-	for i, k := range c.targetReflection {
-		if want := float32(140+i-127) / 128; k != want {
-			t.Errorf("coefficient %d: %v, want %v", i, k, want)
-		}
-	}
-	c.update(describe(50, 255, 0))
-	if k := c.targetReflection; k[0] != 0.98 || k[1] != -0.98 || k[2] != 0 || k[11] != 0 {
-		t.Errorf("after a shorter one: %v", k)
-	}
-	if err := checkNoise(nil); !errors.Is(err, ErrMalformed) {
-		t.Errorf("empty: %v", err)
-	}
-}
-
-func TestComfortNoiseFallsWithItsDescription(t *testing.T) { // item 96
-	for _, factor := range []int{6, 3, 1} {
-		c := newComfortNoise(factor)
-		x := make([]float32, 4*sampleRate)
-		c.update(describe(30))
-		c.generate(x[:2*sampleRate])
-		c.update(describe(40))
-		c.generate(x[2*sampleRate:])
-		before := noiseLevel(x[sampleRate/10 : 2*sampleRate])
-		after := noiseLevel(x[2*sampleRate+100*millisecond : 4*sampleRate])
-		if fall := before - after; math.Abs(fall-10) > 1 {
-			t.Errorf("factor %d: falls by %.2f dB", factor, fall)
-		}
-		if want := -30 + 10*math.Log10(0.625); math.Abs(before-want) > 1 {
-			t.Errorf("factor %d: %.2f dBov, want %.2f", factor, before, want)
-		}
-	}
-}
-
-// The level does not depend on the spectrum, and the spectrum is the one described: a positive first coefficient of the
-// predictor A(z) = 1 + k z^-1 is noise of the upper half, a negative one of the lower.
-func TestComfortNoiseSpectrum(t *testing.T) {
-	for _, k := range []byte{127, 67, 187} {
-		c := newComfortNoise(6)
-		c.update(describe(40, k))
-		x := make([]float32, 4*sampleRate)
+	measure := func(payload []byte) float64 {
+		c.update(payload)
+		x := make([]float32, sampleRate)
 		c.generate(x)
-		x = x[sampleRate:]
-		if level, want := noiseLevel(x), -40+10*math.Log10(0.625); math.Abs(level-want) > 1.5 { // next to 4 kHz some is lost
-			t.Errorf("coefficient %d: %.2f dBov, want %.2f", k, level, want)
+		return dB(rms(x[sampleRate/5:]))
+	}
+	loud, quiet := measure([]byte{35}), measure([]byte{45})
+	if math.Abs(loud-quiet-10) > 1 || math.Abs(loud+35) > 4 {
+		t.Errorf("level 35: %.1f dB, level 45: %.1f dB", loud, quiet)
+	}
+	if l := measure([]byte{0}); l > -27 { // M-08
+		t.Errorf("level 0 gives %.1f dB", l)
+	}
+	long := make([]byte, 200)
+	for i := range long {
+		long[i] = byte(127 + 40*(i%2))
+	}
+	long[0] = 40
+	if l := measure(long); math.IsNaN(l) || l > -30 {
+		t.Errorf("199 coefficients: %.1f dB", l)
+	}
+	c.update([]byte{40})
+	for i, k := range c.targetReflection {
+		if k != 0 {
+			t.Errorf("coefficient %d stays %v after a shorter description", i, k)
 		}
-		low, high, beyond := 0.0, 0.0, 0.0
-		for i := 0; i+4800 <= len(x); i += 4800 {
-			for hz := 100.0; hz < 2000; hz += 100 {
-				a := goertzel(x[i:i+4800], hz)
-				low += a * a
-				a = goertzel(x[i:i+4800], 4000-hz)
-				high += a * a
-				a = goertzel(x[i:i+4800], 6000+hz)
-				beyond += a * a
-			}
-		}
-		tilt := 10 * math.Log10(high/low)
-		switch {
-		case k == 127 && math.Abs(tilt) > 1.5, k == 67 && tilt > -5, k == 187 && tilt < 3:
-			t.Errorf("coefficient %d: upper half %.1f dB above the lower", k, tilt)
-		}
-		if image := 10 * math.Log10(beyond/(low+high)); image > -25 {
-			t.Errorf("coefficient %d: %.1f dB beyond 4 kHz", k, image)
-		}
+	}
+	if !errors.Is(checkNoise(nil), ErrMalformed) {
+		t.Error("an empty description is accepted")
 	}
 }
 
-// The loudest that a description may ask for is -30 dBov: comfort is not an attack (M-08).
-func TestComfortNoiseIsBounded(t *testing.T) {
-	c := newComfortNoise(6)
-	c.update(describe(0))
-	x := make([]float32, sampleRate)
-	c.generate(x)
-	if level := noiseLevel(x); level > -29 {
-		t.Errorf("%.1f dBov", level)
+func TestComfortNoiseInTheStream(t *testing.T) { // items 144, 145, 150
+	b := newBench(t, Config{})
+	if err := b.n.Register(13, Format{Name: "CN", ClockRateHz: 48000}, nil); err != nil {
+		t.Fatal(err)
 	}
-	c.update(describe(127))
-	c.generate(x)
-	c.generate(x)
-	if level := noiseLevel(x); level > -90 {
-		t.Errorf("quietest: %.1f dBov", level)
+	b.sig = sine(300, 0.3)
+	sid := func() {
+		b.insert(&Packet{SequenceNumber: b.seq, Timestamp: b.ts, SSRC: 7, PayloadType: 13, Payload: []byte{50}}, b.now+ms(1))
+		b.seq++
 	}
-}
-
-const noisePT = 13
-
-// newNoiseBench is a bench whose sender knows comfort noise at 8 kHz and 16 kHz, in a stream with a clock of 48 kHz.
-func newNoiseBench(t testing.TB, cfg Config) *bench {
-	t.Helper()
-	b := newBench(t, cfg)
-	for pt, rate := range map[uint8]int{noisePT: 8000, noisePT + 1: 16000} {
-		if err := b.n.Register(pt, Format{Name: "cn", ClockRateHz: rate}, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return b
-}
-
-// hush sends a silence description now.
-func (b *bench) hush(level byte) {
-	b.t.Helper()
-	b.insert(&Packet{SequenceNumber: b.seq, Timestamp: b.ts, SSRC: 7, PayloadType: noisePT, Payload: describe(level, 127)}, b.now)
-	b.seq++
-}
-
-// pause lets time pass without packets, for the sender's clock too.
-func (b *bench) pause(d time.Duration) {
-	for range d / tickDuration {
+	sid()
+	for range 50 {
 		b.tick()
 	}
-	b.ts += uint32(timeToSamples(d))
-	b.sent += int(timeToSamples(d))
-}
-
-// Items 137 and 144 to 146 without drift: speech, noise and speech again. The noise has the level described, is no
-// concealment, and the delay stays as it was.
-func TestSpeechNoiseSpeech(t *testing.T) {
-	for _, channels := range []int{1, 2} {
-		b := newNoiseBench(t, Config{Channels: channels})
-		b.sig = sine(440, 0.2)
-		b.run(time.Second, nil)
-		before := b.n.Stats()
-		begin := len(b.out)
-		b.hush(50)
-		b.pause(ms(400))
-		b.hush(50) // the description again, as senders do
-		b.pause(ms(1600))
-		noise := b.out[begin+500*millisecond*channels : begin+1900*millisecond*channels]
-		if level := noiseLevel(noise); math.Abs(level+52) > 1.5 {
-			t.Errorf("noise at %.1f dBov", level)
-		}
-		if b.last.Operation != OpRFC3389CNG || b.last.Speech != ComfortNoise || b.last.Muted {
-			t.Errorf("%+v", b.last)
-		}
-		b.run(ms(500), nil)
-		s := b.n.Stats()
-		if s.ConcealedSamples != 0 || s.ConcealmentEvents != 0 || s.PacketsDiscarded != 0 {
-			t.Errorf("concealed %d, discarded %d", s.ConcealedSamples, s.PacketsDiscarded)
-		}
-		if got := float64(s.GeneratedNoiseSamples) / sampleRate; math.Abs(got-2) > 0.05 {
-			t.Errorf("%.2f s of noise", got)
-		}
-		if d := s.PlayoutDelay - before.PlayoutDelay; d > ms(10) || d < -ms(10) {
-			t.Errorf("delay %v, was %v", s.PlayoutDelay, before.PlayoutDelay)
-		}
-		if a := goertzel(b.out[len(b.out)-100*millisecond*channels:], 440/float64(channels)); channels == 1 && math.Abs(a-0.2) > 0.01 {
-			t.Errorf("speech at %.3f", a)
-		}
-	}
-}
-
-func TestNoiseIsTheFirstPacket(t *testing.T) { // item 145
-	b := newNoiseBench(t, Config{})
-	b.hush(40)
-	b.pause(ms(200))
 	if b.last.Operation != OpRFC3389CNG {
-		t.Errorf("after 200 ms: %v", b.last.Operation)
+		t.Errorf("noise first: %v", b.last.Operation)
 	}
-	b.hush(60) // a change is heard without any speech before it
-	b.pause(ms(400))
-	if level := noiseLevel(b.out[len(b.out)-200*millisecond:]); math.Abs(level+62) > 2 {
-		t.Errorf("%.1f dBov after the second description", level)
+	b.ts += 50 * 480
+	b.sent += 50 * 480
+	b.run(3*time.Second, nil)
+	if b.last.Speech != Speech {
+		t.Errorf("%+v", b.last)
 	}
-	for k := range 20 {
-		b.insert(b.next(), b.now)
+	before := b.n.Stats()
+	sid()
+	from := len(b.out)
+	for range 1000 {
 		b.tick()
-		if b.last.Operation == OpNormal {
-			return
-		}
-		b.tick()
-		if k == 19 {
-			t.Errorf("no speech after 20 packets: %v", b.last.Operation)
-		}
+	}
+	s := b.n.Stats()
+	if s.ConcealedSamples != before.ConcealedSamples || b.last.Operation != OpRFC3389CNG || b.last.Muted {
+		t.Errorf("%d samples concealed in ten seconds of noise, last %+v", s.ConcealedSamples-before.ConcealedSamples, b.last)
+	}
+	if l := dB(rms(b.out[from+48000:])); math.Abs(l+52) > 4 {
+		t.Errorf("noise at %.1f dB", l)
+	}
+	b.ts += 1000 * 480
+	b.run(time.Second, nil)
+	if b.last.Speech != Speech || b.n.Stats().PlayoutDelay > ms(40) {
+		t.Errorf("%+v, delay %v", b.last, b.n.Stats().PlayoutDelay)
 	}
 }
 
-func TestRepeatedDescriptionsStandStill(t *testing.T) { // item 144
-	b := newNoiseBench(t, Config{})
-	b.sig = sine(440, 0.2)
-	b.run(ms(500), nil)
-	for range 5 { // 100 ms of the same packet again
-		b.hush(50)
-		b.tick()
-		b.tick()
-		if b.last.Operation != OpRFC3389CNG {
-			t.Fatalf("%v", b.last.Operation)
-		}
-	}
-	if n := b.n.buf.len(); n > 1 {
-		t.Errorf("%d descriptions wait", n)
-	}
-	b.run(ms(80), nil)
-	if b.last.Operation != OpNormal {
-		t.Errorf("four speech packets later: %v", b.last.Operation)
-	}
-	if s := b.n.Stats(); s.ConcealedSamples != 0 {
-		t.Errorf("concealed %d", s.ConcealedSamples)
-	}
-}
-
-// Item 146: two clocks that differ by 25 ms a second (absurdly much) while there is only noise, with and without a network
-// that stops for five seconds.
-func TestLongNoiseWithDrift(t *testing.T) {
+func TestG711(t *testing.T) {
+	// Corner values of ITU-T G.711, tables 1a and 2a, in 16 bit.
 	for _, c := range []struct {
 		name   string
-		drift  float64 // of the sender's clock
-		freeze bool
-		resume time.Duration
-		change time.Duration
+		expand func(byte) int16
+		in     byte
+		want   int16
 	}{
-		{"no drift", 0, false, ms(50), ms(10)},
-		{"sender fast", 0.025, false, ms(100), ms(60)},
-		{"sender slow", -0.025, false, ms(100), ms(40)},
-		{"sender fast, freeze", 0.025, true, ms(200), ms(60)},
-		{"sender slow, freeze", -0.025, true, ms(100), ms(40)},
+		{"mu-law", expandMuLaw, 0x80, 32124}, {"mu-law", expandMuLaw, 0x00, -32124}, {"mu-law", expandMuLaw, 0xff, 0},
+		{"mu-law", expandMuLaw, 0x7f, 0}, {"mu-law", expandMuLaw, 0xfe, 8}, {"mu-law", expandMuLaw, 0x7e, -8},
+		{"A-law", expandALaw, 0xaa, 32256}, {"A-law", expandALaw, 0x2a, -32256}, {"A-law", expandALaw, 0xd5, 8}, {"A-law", expandALaw, 0x55, -8},
 	} {
-		b := newNoiseBench(t, Config{})
-		b.sig = sine(440, 0.2)
-		speak := func(d time.Duration) (first time.Duration) {
-			begin := b.now
-			due := b.now
-			for b.now-begin < d {
-				if b.now >= due {
-					b.insert(b.next(), b.now)
-					due += time.Duration(float64(ms(20)) / (1 + c.drift))
-				}
-				b.tick()
-				if first == 0 && b.last.Operation == OpNormal {
-					first = b.now - begin
-				}
-			}
-			return first
+		if got := c.expand(c.in); got != c.want {
+			t.Errorf("%s %02x: %d, want %d", c.name, c.in, got, c.want)
 		}
-		speak(3 * time.Second)
-		before := b.n.Stats().PlayoutDelay
-		for k := range 100 { // 10 s
-			frozen := c.freeze && k >= 30 && k < 80
-			if !frozen {
-				b.hush(50)
-			}
-			for range 10 {
-				b.tick()
-			}
-			b.ts += uint32(float64(100*millisecond) * (1 + c.drift))
+	}
+	d, err := NewPCMUDecoder(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcm := make([]float32, 2*960)
+	payload := make([]byte, 160)
+	for i := range payload {
+		payload[i] = 0x80 | byte(i%8) // near full scale, constant sign
+	}
+	if n, err := d.Decode(payload, pcm); n != 960 || err != nil {
+		t.Fatalf("%d %v", n, err)
+	}
+	for i := 200; i < 960; i++ {
+		if pcm[2*i] != pcm[2*i+1] || pcm[2*i] < 0.5 || pcm[2*i] > 1.1 {
+			t.Fatalf("sample %d: %v %v", i, pcm[2*i], pcm[2*i+1])
 		}
-		if first := speak(time.Second); first == 0 || first > c.resume {
-			t.Errorf("%s: speech after %v", c.name, first)
-		}
-		if d := b.n.Stats().PlayoutDelay - before; d > c.change || d < -c.change {
-			t.Errorf("%s: delay changed by %v", c.name, d)
-		}
+	}
+	if _, err := d.Decode(payload, pcm[:100]); !errors.Is(err, ErrMalformed) {
+		t.Errorf("short buffer: %v", err)
+	}
+	if _, err := NewPCMADecoder(3); !errors.Is(err, ErrConfig) {
+		t.Errorf("three channels: %v", err)
 	}
 }
 
-func TestNoiseNeverMutes(t *testing.T) { // item 150
-	b := newNoiseBench(t, Config{})
-	b.sig = sine(440, 0.2)
-	b.run(ms(200), nil)
-	b.hush(50)
-	b.pause(10 * time.Second)
-	for i, r := range b.results[40:] {
-		if r.Muted || r.Operation != OpRFC3389CNG {
-			t.Fatalf("tick %d: %+v", 40+i, r)
-		}
+func TestUpsamplerKeepsATone(t *testing.T) {
+	u := newUpsampler(6)
+	out := make([]float32, 6*8000)
+	for i := range 8000 {
+		u.push(float32(0.5*math.Sin(2*math.Pi*1000*float64(i)/8000)), out[6*i:], 1)
 	}
-	b.run(ms(100), nil)
-	if b.last.Operation != OpNormal {
-		t.Errorf("%v", b.last.Operation)
+	x := out[4800:]
+	w := 2 * math.Pi * 1000 / sampleRate
+	var re, im float64
+	for i, v := range x {
+		re += float64(v) * math.Cos(w*float64(i))
+		im += float64(v) * math.Sin(w*float64(i))
 	}
-}
-
-func TestNoiseBeforeSpeechIsShortenedToTheTarget(t *testing.T) { // item 71
-	b := newNoiseBench(t, Config{MinDelay: ms(60)})
-	b.sig = sine(440, 0.2)
-	b.run(time.Second, nil)
-	b.hush(50)
-	b.pause(ms(500))
-	b.ts += 180 * millisecond // the next speech has a timestamp of three targets later, and comes now
-	begin := b.now
-	for range 20 {
-		b.insert(b.next(), b.now)
-		b.tick()
-		b.tick()
-		if b.last.Operation == OpNormal {
-			break
-		}
-	}
-	if waited := b.now - begin; waited > ms(90) || waited < ms(50) {
-		t.Errorf("speech after %v", waited)
-	}
-}
-
-// Item 140: noise at 8 kHz and speech of another rate, then noise of another rate. We drop nothing (libwebrtc: 1 packet).
-func TestNoiseOfAnotherRate(t *testing.T) {
-	b := newNoiseBench(t, Config{})
-	b.sig = sine(440, 0.2)
-	b.hush(50)
-	b.pause(ms(100))
-	b.run(ms(300), nil)
-	if b.last.Operation != OpNormal {
-		t.Errorf("%v", b.last.Operation)
-	}
-	for pt, factor := range map[uint8]int{noisePT + 1: 3, noisePT: 6} {
-		b.insert(&Packet{SequenceNumber: b.seq, Timestamp: b.ts, SSRC: 7, PayloadType: pt, Payload: describe(45, 127)}, b.now)
-		b.seq++
-		b.pause(ms(200))
-		if b.last.Operation != OpRFC3389CNG || b.n.cn.factor != factor {
-			t.Errorf("payload type %d: %v, factor %d", pt, b.last.Operation, b.n.cn.factor)
-		}
-	}
-	if s := b.n.Stats(); s.PacketsDiscarded != 0 || s.InvalidPackets != 0 {
-		t.Errorf("%d discarded, %d invalid", s.PacketsDiscarded, s.InvalidPackets)
-	}
-}
-
-func TestNoiseDoesNotAllocate(t *testing.T) { // item 168
-	b := newNoiseBench(t, Config{Channels: 2})
-	b.hush(50)
-	b.pause(ms(500))
-	now := b.now
-	p := &Packet{SequenceNumber: b.seq, Timestamp: b.ts, SSRC: 7, PayloadType: noisePT, Payload: describe(50, 127, 140, 90)}
-	if n := testing.AllocsPerRun(500, func() {
-		now += tickDuration
-		p.SequenceNumber++
-		p.Timestamp += tickSamples
-		if err := b.n.Insert(p, now); err != nil {
-			t.Fatal(err)
-		}
-		b.n.Get(b.frame, now)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+	tone := math.Hypot(re, im) * 2 / float64(len(x))
+	noise := math.Sqrt(max(0, energy(x)/float64(len(x))-tone*tone/2))
+	if math.Abs(tone-0.5) > 0.02 || dB(noise)-dB(tone) < -200 || dB(noise)-dB(tone) > -45 {
+		t.Errorf("tone %.3f, everything else %.1f dB below", tone, dB(tone)-dB(noise))
 	}
 }

@@ -70,6 +70,7 @@ func (n *NetEq) insertSingle(p *Packet, c *codec, arrival time.Duration) error {
 		scale = n.scaler.ratio(scale)
 	}
 	ts := n.scaler.toInternal(p.Timestamp, scale, arrival)
+	n.nackReceived(p, ts, arrival)
 	switch c.kind {
 	case codecEvent:
 		e, err := parseEvent(ts, p.Payload, int(scale))
@@ -123,7 +124,9 @@ func (n *NetEq) insertRED(p *Packet, arrival time.Duration) error {
 		return fmt.Errorf("%w: %d inside RED", ErrUnknownPayloadType, primary.payloadType)
 	}
 	if primary.level != 0 { // an empty primary: redundancy alone
-		return n.insertCopies(p, blocks, c, n.scaler.toInternal(p.Timestamp, c.scale, arrival), arrival)
+		ts := n.scaler.toInternal(p.Timestamp, c.scale, arrival)
+		n.nackReceived(p, ts, arrival)
+		return n.insertCopies(p, blocks, c, ts, arrival)
 	}
 	if c.kind == codecNoise || c.kind == codecEvent {
 		q := *p
@@ -131,6 +134,7 @@ func (n *NetEq) insertRED(p *Packet, arrival time.Duration) error {
 		return n.insertSingle(&q, c, arrival)
 	}
 	ts := n.scaler.toInternal(p.Timestamp, c.scale, arrival)
+	n.nackReceived(p, ts, arrival)
 	f, err := n.frame(p, c, ts, primary.payload, arrival)
 	if err != nil {
 		return err
@@ -178,6 +182,9 @@ func (n *NetEq) insertCopies(p *Packet, blocks []redBlock, c *codec, ts uint32, 
 			}
 		}
 		n.store(&f, b.payload)
+		if n.nack != nil {
+			n.nack.Recovered(f.sequence)
+		}
 	}
 	return nil
 }

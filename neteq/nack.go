@@ -16,9 +16,11 @@ const (
 	nackDefaultRTT     = 100 * time.Millisecond
 	nackMaxPacket      = 120 * time.Millisecond // longer gaps between packets are DTX, not loss
 	nackMargin         = 10 * time.Millisecond
-	nackFirst          = 10 * time.Millisecond // reordering gets this long
+	nackFirst          = 10 * time.Millisecond // where there is reordering, it gets this long
 	nackMaxRequests    = 3
 	nackShare          = 10 // one request per this many received packets at most
+	nackLossForget     = 0.996
+	nackReorderMemory  = 500 // packets after the last reordered one that reordering is reckoned with
 )
 
 // nackEntry is a packet that is missing.
@@ -43,6 +45,8 @@ type NackTracker struct {
 	budget    int // requests allowed, in tenths of a packet
 	played    uint32
 	hasPlayed bool
+	loss      float64 // share of packets that did not come by themselves, of about the last 250
+	patience  int     // packets for which reordering is still reckoned with
 }
 
 // NewNackTracker makes an empty tracker for a stream of the given RTP clock rate.
@@ -58,6 +62,7 @@ func (t *NackTracker) Reset() {
 	t.started, t.hasPlayed = false, false
 	t.entries = t.entries[:0]
 	t.budget = 10 * nackShare
+	t.loss, t.patience = 0, 0
 }
 
 // Received reports a packet, first sent or retransmitted, with its RTP timestamp.
@@ -67,8 +72,13 @@ func (t *NackTracker) Received(sequence uint16, timestamp uint32, now time.Durat
 		t.started, t.newestSeq, t.newestTS = true, sequence, timestamp
 		return
 	}
+	t.patience = max(0, t.patience-1)
 	for i := range t.entries {
 		if t.entries[i].sequence == sequence {
+			if t.entries[i].requests == 0 { // it was only late
+				t.loss = max(0, t.loss-(1-nackLossForget))
+				t.patience = nackReorderMemory
+			}
 			t.entries = append(t.entries[:i], t.entries[i+1:]...)
 			break
 		}
@@ -77,11 +87,13 @@ func (t *NackTracker) Received(sequence uint16, timestamp uint32, now time.Durat
 		return
 	}
 	missing := int(sequence-t.newestSeq) - 1
+	t.loss *= nackLossForget
 	if missing > 0 {
 		per := timestamp - t.newestTS
 		per /= uint32(missing + 1)
 		if per > 0 && int64(per) <= int64(nackMaxPacket/time.Millisecond)*int64(t.clockRate)/1000 {
 			for i := 1; i <= missing; i++ {
+				t.loss = nackLossForget*t.loss + 1 - nackLossForget
 				if missing-i >= t.cfg.MaxEntries {
 					continue
 				}
@@ -117,6 +129,19 @@ func (t *NackTracker) Played(timestamp uint32) {
 	t.entries = kept
 }
 
+// Recovered reports that redundancy brought what a missing packet held: it need not be asked for.
+func (t *NackTracker) Recovered(sequence uint16) {
+	for i := range t.entries {
+		if t.entries[i].sequence == sequence {
+			t.entries = append(t.entries[:i], t.entries[i+1:]...)
+			return
+		}
+	}
+}
+
+// Loss returns the share of packets that did not come by themselves, over about the last 250.
+func (t *NackTracker) Loss() float64 { return t.loss }
+
 // Missing returns the number of packets known to be missing.
 func (t *NackTracker) Missing() int { return len(t.entries) }
 
@@ -140,7 +165,7 @@ func (t *NackTracker) List(dst []uint16, now, rtt, slack time.Duration) []uint16
 			continue
 		case t.media(e.timestamp-t.played)+slack <= rtt+nackMargin:
 			continue
-		case e.requests == 0 && now-e.noticed < nackFirst && t.newestSeq-e.sequence < 2:
+		case e.requests == 0 && t.patience > 0 && now-e.noticed < nackFirst && t.newestSeq-e.sequence < 2:
 			continue
 		case e.requests > 0 && now-e.asked < rtt*3/2:
 			continue

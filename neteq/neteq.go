@@ -27,6 +27,8 @@ type Config struct {
 	DisableStretching bool
 	// DisableCodecConcealment conceals by pitch repetition even when the codec has something better.
 	DisableCodecConcealment bool
+	// Nack makes NetEq keep a list of packets to ask for again, see NACKs; nil: none.
+	Nack *NackConfig
 	// PlayTones makes telephone events audible; otherwise they are silence.
 	PlayTones bool
 }
@@ -55,6 +57,7 @@ type NetEq struct {
 	random   noise
 	st       statistics
 	scaler   timestampScaler
+	nack     *NackTracker // nil without
 	blocks   [redMaxBlocks]redBlock
 
 	pcm []float32    // decoder output, interleaved
@@ -134,6 +137,9 @@ func New(cfg Config) (*NetEq, error) {
 		level:    newBufferLevelFilter(),
 		sync:     newSyncBuffer(cfg.Channels),
 		exp:      newExpander(cfg.Channels),
+	}
+	if cfg.Nack != nil {
+		n.nack = NewNackTracker(*cfg.Nack, sampleRate)
 	}
 	switch cfg.Policy {
 	case PolicyAdaptive:
@@ -220,6 +226,9 @@ func (n *NetEq) restart(fresh bool) {
 		n.events.reset()
 		n.tone.stop()
 		n.scaler = timestampScaler{}
+		if n.nack != nil {
+			n.nack.Reset()
+		}
 		n.hist.reset()
 		n.st.endRun(false, true)
 		for c := range n.bg {

@@ -24,26 +24,25 @@ func obsolete(ts, limit, horizon uint32) bool {
 	return newer32(limit, ts) && (horizon == 0 || newer32(ts, limit-horizon))
 }
 
-// unwrapper turns 32-bit timestamps into a 64-bit line without jumps. The zero value starts at the first value it sees.
+// unwrapper turns 32-bit timestamps into a 64-bit line without jumps that begins at 0 with the first value it sees: where a
+// stream starts to count must not change how times are rounded.
 type unwrapper struct {
 	last    int64
+	raw     uint32
 	started bool
 }
 
-// unwrap returns the position of ts that is nearest to the last one.
+// unwrap returns the position of ts that is nearest to the last one, and moves there.
 func (u *unwrapper) unwrap(ts uint32) int64 {
-	if !u.started {
-		u.started, u.last = true, int64(ts)
-		return u.last
-	}
-	u.last += int64(int32(ts - uint32(u.last)))
+	u.last = u.peek(ts)
+	u.raw, u.started = ts, true
 	return u.last
 }
 
 // peek is unwrap without moving.
 func (u *unwrapper) peek(ts uint32) int64 {
 	if !u.started {
-		return int64(ts)
+		return 0
 	}
-	return u.last + int64(int32(ts-uint32(u.last)))
+	return u.last + int64(int32(ts-u.raw))
 }
