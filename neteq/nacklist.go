@@ -4,8 +4,10 @@ import "time"
 
 // Settings of the wish for packets that come later than the target delay.
 const (
+	nackFloorLoss    = 0.01
 	nackElasticLoss  = 0.02
-	nackElasticDelay = 200 * time.Millisecond // to which the target may be driven by packets sent again
+	nackElasticDelay = 200 * time.Millisecond // to which packets sent again may drive the target
+	nackFloorMargin  = 20 * time.Millisecond
 )
 
 // NACKs appends to dst the RTP sequence numbers that are worth asking the sender for at now (RFC 4585, section 6.2.1): those
@@ -13,27 +15,46 @@ const (
 // was asked for, and when. rtt 0 is unknown. Nothing is appended without Config.Nack, or while the source is skipped. It
 // allocates only when dst is too short; there are never more than Config.Nack.MaxEntries numbers.
 //
-// While more than 2 % are lost, packets are asked for that come too late for the target of now but would be in time for one
-// of 200 ms: packets sent again count as reordered ones, and the target rises to take them in.
+// While more than 1 % are lost, the target is held where a packet sent again is in time, if that is at most 200 ms; above
+// 2 % packets are asked for before it has got there. A known rtt is needed for both.
 func (n *NetEq) NACKs(dst []uint16, now, rtt time.Duration) []uint16 {
 	t := n.nack
-	if t == nil || t.Missing() == 0 || n.skip.active || n.declared {
+	if t == nil || n.skip.active || n.declared {
 		return dst
 	}
-	h := n.buf.head()
-	switch {
+	elastic := n.nackTarget(rtt)
+	if t.Missing() == 0 {
+		return dst
+	}
+	var position uint32
+	switch h := n.buf.head(); {
 	case n.state == statePlaying:
-		t.Played(n.endTS + uint32(n.gen) - uint32(max(0, n.left())) + uint32(timeToSamples(max(0, now-n.now))))
+		position = n.endTS + uint32(n.gen) - uint32(max(0, n.left())) + uint32(timeToSamples(max(0, now-n.now)))
 	case h != nil:
-		t.Played(h.timestamp) // it may start at the next tick
+		position = h.timestamp // it may start at the next tick
 	default:
 		return dst
 	}
-	slack := time.Duration(0)
-	if t.Loss() > nackElasticLoss && n.cfg.Policy != PolicyFixed {
-		slack = max(0, n.cons.clamp(nackElasticDelay)-n.target())
+	t.Played(position - uint32(timeToSamples(elastic)))
+	return t.List(dst, now, rtt, 0)
+}
+
+// nackTarget holds the target up while there is loss, and returns by how much it may still rise.
+func (n *NetEq) nackTarget(rtt time.Duration) (elastic time.Duration) {
+	n.nackFloor = 0
+	loss := n.nack.Loss()
+	if rtt <= 0 || n.cfg.Policy == PolicyFixed || !n.nack.cfg.PlayoutAware {
+		return 0
 	}
-	return t.List(dst, now, rtt, slack)
+	// The loss shows one packet later, at a tick.
+	floor := rtt + samplesToTime(int64(n.lastFrame)) + tickDuration + nackFloorMargin
+	if loss > nackFloorLoss && floor <= nackElasticDelay {
+		n.nackFloor = floor
+	}
+	if loss > nackElasticLoss {
+		elastic = max(0, n.cons.clamp(nackElasticDelay)-n.target())
+	}
+	return elastic
 }
 
 func (n *NetEq) nackReceived(p *Packet, ts uint32, arrival time.Duration) {

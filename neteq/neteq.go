@@ -58,7 +58,9 @@ type NetEq struct {
 	st       statistics
 	scaler   timestampScaler
 	nack     *NackTracker // nil without
-	blocks   [redMaxBlocks]redBlock
+	// nackFloor is what the target is not to fall below, so that packets sent again are in time.
+	nackFloor time.Duration
+	blocks    [redMaxBlocks]redBlock
 
 	pcm []float32    // decoder output, interleaved
 	dec [2][]float32 // the same per channel
@@ -228,6 +230,7 @@ func (n *NetEq) restart(fresh bool) {
 		n.scaler = timestampScaler{}
 		if n.nack != nil {
 			n.nack.Reset()
+			n.nackFloor = 0
 		}
 		n.hist.reset()
 		n.st.endRun(false, true)
@@ -269,7 +272,7 @@ func (n *NetEq) countFlushed(f *storedFrame) {
 }
 
 // target is the wanted delay within bounds.
-func (n *NetEq) target() time.Duration { return n.cons.clamp(n.policy.target()) }
+func (n *NetEq) target() time.Duration { return n.cons.clamp(max(n.policy.target(), n.nackFloor)) }
 
 // left is the sound that can still be played.
 func (n *NetEq) left() int { return n.sync.future() - overlapSamples }
