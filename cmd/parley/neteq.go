@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -87,7 +88,13 @@ func (c *neteqInput) batch(phases []string) (*replay.Batch, error) {
 		if err == nil {
 			err = n.Register(pt, f, func() (neteq.Decoder, error) { return replayDecoder(f, config.Channels) })
 		}
-		if _, named := c.Codec[pt]; err != nil && named {
+		if _, named := c.Codec[pt]; !named {
+			continue
+		}
+		if err == nil && !soundless(f) {
+			_, err = replayDecoder(f, config.Channels)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("--codec %d=%s: %w", pt, f.Name, err)
 		}
 	}
@@ -109,7 +116,16 @@ func parsePhase(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// replayDecoder makes the decoder for a format. Formats without sound of their own (red, CN, telephone-event) need none.
+// soundless reports formats that need no decoder.
+func soundless(f neteq.Format) bool {
+	switch strings.ToLower(f.Name) {
+	case "red", "cn", "telephone-event":
+		return true
+	}
+	return false
+}
+
+// replayDecoder makes the decoder for a format.
 func replayDecoder(f neteq.Format, channels int) (neteq.Decoder, error) {
 	switch strings.ToLower(f.Name) {
 	case "opus":
@@ -176,7 +192,7 @@ func (c *neteqReplayCmd) Run(to streams) error {
 	}
 	results, err := b.Run()
 	if err != nil {
-		return err
+		return withHint(err)
 	}
 	if c.Out != "" {
 		ref := replay.NewReference(results, c.Policy)
@@ -185,6 +201,14 @@ func (c *neteqReplayCmd) Run(to streams) error {
 		}
 	}
 	return replay.Table(to.out, results)
+}
+
+// withHint adds what to do.
+func withHint(err error) error {
+	if errors.Is(err, replay.ErrUnknownFormat) {
+		return usageError{fmt.Errorf("%w\nsay what they are: --codec 96=opus/48000/2", err)}
+	}
+	return err
 }
 
 // distinct refuses traces whose results would have the same name.
@@ -257,7 +281,7 @@ func (c *neteqCompareCmd) Run(to streams) error {
 	}
 	results, err := b.Run()
 	if err != nil {
-		return err
+		return withHint(err)
 	}
 	comparison := replay.NewComparison(results, ref, scores)
 	comparison.Policy = c.Policy

@@ -36,8 +36,8 @@ func (o *Outcome) arrivals(units []Unit) arrivals {
 	var step float64
 	s.top, step = niceTop(top)
 	for v := 0.0; v <= s.top; v += step {
-		a.Grid = append(a.Grid, label{At: s.y(v)})
-		a.Labels = append(a.Labels, label{At: s.y(v), Text: fmt.Sprintf("%g", v)})
+		a.Grid = append(a.Grid, label{At: percent(s.y(v) / 100)})
+		a.Labels = append(a.Labels, label{At: percent(s.y(v) / 100), Text: fmt.Sprintf("%g", v)})
 	}
 	var played, reordered, late, recovered, deadline, lost, saved, again path
 	thin := newThinner(len(units))
@@ -149,8 +149,8 @@ func (o *Outcome) delays(real []float64) delays {
 	var step float64
 	s.top, step = niceTop(top)
 	for v := 0.0; v <= s.top; v += step {
-		d.Grid = append(d.Grid, label{At: s.y(v)})
-		d.Labels = append(d.Labels, label{At: s.y(v), Text: fmt.Sprintf("%g", v)})
+		d.Grid = append(d.Grid, label{At: percent(s.y(v) / 100)})
+		d.Labels = append(d.Labels, label{At: percent(s.y(v) / 100), Text: fmt.Sprintf("%g", v)})
 	}
 	var target, playout, buffered path
 	var was [3]float64
@@ -267,9 +267,9 @@ func (o *Outcome) concealments(events []event) concealments {
 	var step float64
 	s.top, step = niceTop(top)
 	for v := 0.0; v <= s.top; v += step {
-		c.Labels = append(c.Labels, label{At: s.y(v), Text: fmt.Sprintf("%g", v)})
+		c.Labels = append(c.Labels, label{At: percent(s.y(v) / 100), Text: fmt.Sprintf("%g", v)})
 	}
-	c.Limit, c.HasLimit = s.y(stutter), s.top >= stutter
+	c.Limit, c.HasLimit = percent(s.y(stutter)/100), s.top >= stutter
 	var short, long, spans path
 	for _, e := range events {
 		p := &short

@@ -17,6 +17,9 @@ import (
 // ErrTrace reports input that is no trace.
 var ErrTrace = errors.New("replay: bad trace")
 
+// ErrUnknownFormat reports a recording without packets of a payload type that is known.
+var ErrUnknownFormat = errors.New("replay: no packets of a known payload type")
+
 // maxTraceBytes bounds what is read of a trace, unpacked.
 const maxTraceBytes = 1 << 30
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"sort"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ type ReportOptions struct {
 // report is what the page shows. Times of pictures are in ms from the first tick.
 type report struct {
 	Name, Setup  string
-	Width        float64 // of all pictures, ms
+	Width        int // of all pictures, ms
 	Sentence     template.HTML
 	Cards        []card
 	Arrivals     arrivals
@@ -95,7 +96,8 @@ func (o *Outcome) report(options ReportOptions) (*report, error) {
 		return nil, fmt.Errorf("%w: nothing was played: no report", ErrTrace)
 	}
 	units, events, s := o.Units(), o.events(), o.Summarize()
-	r := &report{Name: o.Name, Width: float64(len(o.Ticks)) * 10, SpectrumTop: spectrumTopHz, CSS: template.CSS(pageCSS), JS: template.JS(pageJS)}
+	width := float64(len(o.Ticks)) * 10
+	r := &report{Name: o.Name, Width: len(o.Ticks) * 10, SpectrumTop: spectrumTopHz, CSS: template.CSS(pageCSS), JS: template.JS(pageJS)}
 	r.Setup = fmt.Sprintf("policy %s · pulled every 10 ms, phase %g ms · %s · %d packets in %s", PolicyName(o.Policy),
 		float64(o.Phase)/1e6, o.codecs(), len(o.Packets), seconds(s.Seconds))
 	fates := count(units)
@@ -110,7 +112,7 @@ func (o *Outcome) report(options ReportOptions) (*report, error) {
 	r.Concealments = o.concealments(events)
 	r.Longest = o.longest(events)
 	mono := o.mono()
-	r.Wave = newWave(mono, r.Width, r.Concealments.Spans)
+	r.Wave = newWave(mono, width, r.Concealments.Spans)
 	png, err := spectrogram(mono)
 	if err != nil {
 		return nil, err
@@ -128,7 +130,7 @@ func (o *Outcome) report(options ReportOptions) (*report, error) {
 		}
 	}
 	r.Statistics = o.statistics()
-	r.Times = times(r.Width)
+	r.Times = times(width)
 	r.Data = o.data(units, real)
 	return r, nil
 }
@@ -295,10 +297,13 @@ func times(width float64) []label {
 	}
 	var all []label
 	for i := 0; float64(i)*step*1000 <= width; i++ {
-		all = append(all, label{At: 100 * float64(i) * step * 1000 / width, Text: clock(float64(i) * step)})
+		all = append(all, label{At: percent(float64(i) * step * 1000 / width), Text: clock(float64(i) * step)})
 	}
 	return all
 }
+
+// percent is a share of an axis with as many digits as a page needs.
+func percent(share float64) float64 { return math.Round(share*1e4) / 100 }
 
 // clock writes seconds as 5, 0.5 or 1:05.
 func clock(s float64) string {

@@ -71,7 +71,7 @@ func (r *Recording) choose(s Selection) (*Stream, error) {
 		}
 	}
 	if best == nil {
-		return nil, fmt.Errorf("%w: no packets of a payload type that is known, but\n%s", ErrTrace, r)
+		return nil, fmt.Errorf("%w, but\n%s", ErrUnknownFormat, r)
 	}
 	return best, nil
 }
