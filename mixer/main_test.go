@@ -40,7 +40,7 @@ func newLab(t testing.TB, workers int) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.newBuffer = func(_ map[uint8]neteq.Format, channels int) (jitterBuffer, error) {
+	m.newBuffer = func(_ SourceConfig, channels int) (jitterBuffer, error) {
 		b := l.next
 		l.next = nil
 		if b == nil {
@@ -131,6 +131,8 @@ type fakeBuffer struct {
 	keep     bool
 	busy     bool // says that something is buffered even in silence
 	onGet    func(now time.Duration)
+	missing  []uint16      // what NACKs returns
+	rtt      time.Duration // what NACKs was told last
 }
 
 func (b *fakeBuffer) Insert(p *neteq.Packet, _ time.Duration) error {
@@ -166,6 +168,10 @@ func (b *fakeBuffer) Skip(time.Duration) {
 	}
 }
 func (b *fakeBuffer) DeclareGap() { b.gaps++ }
+func (b *fakeBuffer) NACKs(dst []uint16, _, rtt time.Duration) []uint16 {
+	b.rtt = rtt
+	return append(dst, b.missing...)
+}
 func (b *fakeBuffer) Stats() neteq.Stats {
 	return neteq.Stats{PacketsReceived: uint64(len(b.inserted))}
 }

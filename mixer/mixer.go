@@ -34,7 +34,7 @@ type Config struct {
 type Mixer struct {
 	encoding   EncoderConfig
 	newEncoder func(EncoderConfig) (Encoder, error)
-	newBuffer  func(formats map[uint8]neteq.Format, channels int) (jitterBuffer, error)
+	newBuffer  func(cfg SourceConfig, channels int) (jitterBuffer, error)
 	clock      func() time.Duration
 	log        *zap.Logger
 	workers    []*worker
@@ -85,8 +85,8 @@ func New(cfg Config) (*Mixer, error) {
 	m := &Mixer{
 		encoding:   cfg.Encoder,
 		newEncoder: cfg.NewEncoder,
-		newBuffer: func(formats map[uint8]neteq.Format, channels int) (jitterBuffer, error) {
-			return newNetEq(formats, channels, cfg.NewDecoder)
+		newBuffer: func(source SourceConfig, channels int) (jitterBuffer, error) {
+			return newNetEq(source, channels, cfg.NewDecoder)
 		},
 		clock:  clock,
 		log:    log.Named("mixer"),

@@ -27,7 +27,7 @@ func runLab(t *testing.T, workers int) (*lab, func()) {
 	l.m.newEncoder = func(cfg EncoderConfig) (Encoder, error) {
 		return &fakeEncoder{lab: l, cfg: cfg}, nil
 	}
-	l.m.newBuffer = func(_ map[uint8]neteq.Format, channels int) (jitterBuffer, error) {
+	l.m.newBuffer = func(_ SourceConfig, channels int) (jitterBuffer, error) {
 		return &fakeBuffer{channels: channels, sound: constant(0.2)}, nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -18,6 +18,8 @@ const (
 	maxGain = 8
 	// skipTicks is how many missed ticks NetEq is made to skip one by one; more than a second is one jump for it anyway.
 	skipTicks = 100
+	// maxRequests bounds the packets that NetEq knows to be missing: two seconds of 20 ms packets.
+	maxRequests = 100
 	// publishEvery is how often, in ticks, statistics are copied for readers.
 	publishEvery = 10
 )
@@ -29,6 +31,14 @@ type jitterBuffer interface {
 	Skip(now time.Duration)
 	DeclareGap()
 	Stats() neteq.Stats
+	NACKs(dst []uint16, now, rtt time.Duration) []uint16
+}
+
+// Requester asks the sender of a source for packets again (RFC 4585, section 6.2.1).
+type Requester interface {
+	// RequestPackets is called on the room's worker, at most once per tick, with RTP sequence numbers. It must not block;
+	// the slice is borrowed until it returns.
+	RequestPackets(sequences []uint16)
 }
 
 // SourceConfig describes a source to be added to a room.
@@ -40,6 +50,9 @@ type SourceConfig struct {
 	Formats map[uint8]neteq.Format
 	// Channels decoded: 1 (also for 0) or 2.
 	Channels int
+	// Requests is asked for packets that were lost and can still be played when they come a round trip later; nil when the
+	// sender does not send again.
+	Requests Requester
 }
 
 // Source is one stream of packets that a room mixes.
@@ -51,6 +64,7 @@ type Source struct {
 
 	muted  atomic.Bool
 	gain   atomic.Uint32 // bits of a float32
+	rtt    atomic.Int64  // nanoseconds, 0 unknown
 	closed atomic.Bool
 	meter  meter
 
@@ -69,6 +83,7 @@ type Source struct {
 	active   bool      // x is to be mixed
 	chosen   bool      // one of the room's speakers; always, in a room without a limit
 	since    int64     // tick at which chosen last changed
+	missing  []uint16  // to ask for, scratch
 	quiet    bool      // NetEq yields nothing and has nothing
 	gap      bool      // NetEq was told that the sender stopped
 	claimed  int       // loudest level claimed by packets since the last look, dBov; 1: none
@@ -99,7 +114,7 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 	if len(cfg.Formats) == 0 {
 		return nil, fmt.Errorf("%w: source without formats", ErrConfig)
 	}
-	buffer, err := r.mixer.newBuffer(cfg.Formats, channels)
+	buffer, err := r.mixer.newBuffer(cfg, channels)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +126,9 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 	if channels != r.channels {
 		s.x = make([]float32, frameSamples*r.channels)
 	}
+	if cfg.Requests != nil {
+		s.missing = make([]uint16, 0, maxRequests)
+	}
 	s.meter.init()
 	s.gain.Store(math.Float32bits(1))
 	s.stats = buffer.Stats()
@@ -118,13 +136,17 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 }
 
 // newNetEq makes a jitter buffer with a decoder for each format that needs one.
-func newNetEq(formats map[uint8]neteq.Format, channels int,
+func newNetEq(cfg SourceConfig, channels int,
 	newDecoder func(neteq.Format, int) (neteq.Decoder, error)) (jitterBuffer, error) {
-	n, err := neteq.New(neteq.Config{Channels: channels})
+	c := neteq.Config{Channels: channels, PlayTones: true}
+	if cfg.Requests != nil {
+		c.Nack = &neteq.NackConfig{PlayoutAware: true, MaxEntries: maxRequests}
+	}
+	n, err := neteq.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("new source: %w", err)
 	}
-	for pt, f := range formats {
+	for pt, f := range cfg.Formats {
 		var decoder func() (neteq.Decoder, error)
 		switch strings.ToLower(f.Name) {
 		case "red", "cn", "telephone-event":
@@ -160,6 +182,9 @@ func (s *Source) SetGain(gain float32) {
 	}
 	s.gain.Store(math.Float32bits(min(gain, maxGain)))
 }
+
+// SetRTT tells the round trip time to the sender, by which it is decided what is worth asking for again; 0: unknown.
+func (s *Source) SetRTT(rtt time.Duration) { s.rtt.Store(int64(rtt)) }
 
 // Owner returns the owner given in the configuration.
 func (s *Source) Owner() string { return s.config.Owner }
@@ -241,6 +266,17 @@ func (s *Source) pull(now time.Duration) {
 	}
 	s.meter.observe(power)
 	s.heard = peak >= silentPeak
+}
+
+// request asks for what is missing.
+func (s *Source) request(now time.Duration) {
+	if s.config.Requests == nil || s.quiet {
+		return
+	}
+	s.missing = s.buffer.NACKs(s.missing[:0], now, time.Duration(s.rtt.Load()))
+	if len(s.missing) > 0 {
+		s.config.Requests.RequestPackets(s.missing)
+	}
 }
 
 // shape makes x of what was pulled, on its way from the gain of the last tick to the one wanted now, and says by active

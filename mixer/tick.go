@@ -82,6 +82,7 @@ func (r *Room) listenTick(n int64, now time.Duration) {
 			s.skip(missed, now)
 		}
 		s.pull(now)
+		s.request(now)
 		s.claimed = 1
 		if !s.quiet {
 			r.eventful = n

@@ -38,6 +38,9 @@ const (
 func (n *NetEq) Insert(p *Packet, arrival time.Duration) error {
 	n.st.s.PacketsReceived++
 	if len(p.Payload) == 0 {
+		if n.nack != nil {
+			n.nack.Padding(p.SequenceNumber)
+		}
 		return ErrEmptyPayload
 	}
 	if len(p.Payload) > maxPayload {

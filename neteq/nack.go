@@ -20,6 +20,7 @@ const (
 	nackMaxRequests    = 3
 	nackShare          = 10 // one request per this many received packets at most
 	nackLossForget     = 0.996
+	nackLossRun        = 5   // more in a row are an outage, which asking does not help against
 	nackReorderMemory  = 500 // packets after the last reordered one that reordering is reckoned with
 )
 
@@ -93,7 +94,9 @@ func (t *NackTracker) Received(sequence uint16, timestamp uint32, now time.Durat
 		per /= uint32(missing + 1)
 		if per > 0 && int64(per) <= int64(nackMaxPacket/time.Millisecond)*int64(t.clockRate)/1000 {
 			for i := 1; i <= missing; i++ {
-				t.loss = nackLossForget*t.loss + 1 - nackLossForget
+				if i <= nackLossRun {
+					t.loss = nackLossForget*t.loss + 1 - nackLossForget
+				}
 				if missing-i >= t.cfg.MaxEntries {
 					continue
 				}
@@ -127,6 +130,21 @@ func (t *NackTracker) Played(timestamp uint32) {
 		}
 	}
 	t.entries = kept
+}
+
+// Padding reports a packet without sound: its number is no gap.
+func (t *NackTracker) Padding(sequence uint16) {
+	if t.started && sequence == t.newestSeq+1 {
+		t.newestSeq = sequence
+		return
+	}
+	t.Recovered(sequence)
+}
+
+// Pause forgets what is missing, and that packets were expected: the sender stopped, or what it sent was not looked at.
+func (t *NackTracker) Pause() {
+	t.started, t.hasPlayed = false, false
+	t.entries = t.entries[:0]
 }
 
 // Recovered reports that redundancy brought what a missing packet held: it need not be asked for.

@@ -36,7 +36,10 @@ func (n *NetEq) NACKs(dst []uint16, now, rtt time.Duration) []uint16 {
 		return dst
 	}
 	t.Played(position - uint32(timeToSamples(elastic)))
-	return t.List(dst, now, rtt, 0)
+	before := len(dst)
+	dst = t.List(dst, now, rtt, 0)
+	n.st.s.PacketsRequested += uint64(len(dst) - before)
+	return dst
 }
 
 // nackTarget holds the target up while there is loss, and returns by how much it may still rise.

@@ -203,7 +203,12 @@ func (n *NetEq) SetNetwork(rtt time.Duration, lossPercent float64) {
 
 // DeclareGap says that the sender announced silence (mute, BYE): what is heard fades out within 20 ms, and the silence until
 // the next packet is no concealment.
-func (n *NetEq) DeclareGap() { n.declared = true }
+func (n *NetEq) DeclareGap() {
+	n.declared = true
+	if n.nack != nil {
+		n.nack.Pause()
+	}
+}
 
 // Flush forgets packets and play position; the next packet is as the first one. What was learnt about the network stays, and
 // so do the counters.

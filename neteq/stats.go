@@ -92,6 +92,7 @@ type Stats struct {
 	StreamResets           uint64 // timestamp or SSRC jumps
 	GeneratedNoiseSamples  uint64 // comfort noise
 	ToneEvents             uint64 // telephone events
+	PacketsRequested       uint64 // sequence numbers that NACKs returned
 	SkippedSamples         uint64 // passed by Skip
 	DeclaredGapSamples     uint64 // silence the sender announced (DeclareGap)
 	PausedSamples          uint64 // silence while the sender had stopped unannounced, but for its first second
