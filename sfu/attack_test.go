@@ -219,15 +219,32 @@ func TestMDNS(t *testing.T) {
 	}
 }
 
+// countPort5353 counts this process's own mDNS sockets: a browser on the same machine has some too.
 func countPort5353(t *testing.T) int {
 	t.Helper()
+	own := map[string]bool{} // inodes
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	for _, f := range files {
+		link, _ := os.Readlink("/proc/self/fd/" + f.Name()) // closed meanwhile: none of ours
+		if inode, ok := strings.CutPrefix(link, "socket:["); ok {
+			own[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
 	n := 0
 	for _, f := range []string{"/proc/self/net/udp", "/proc/self/net/udp6"} {
 		b, err := os.ReadFile(f)
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
-		n += strings.Count(string(b), ":14E9 ")
+		for line := range strings.Lines(string(b)) {
+			// sl local_address rem_address st queues timer retransmits uid timeout inode
+			if fields := strings.Fields(line); len(fields) > 9 && strings.HasSuffix(fields[1], ":14E9") && own[fields[9]] {
+				n++
+			}
+		}
 	}
 	return n
 }
@@ -236,6 +253,7 @@ func countPort5353(t *testing.T) int {
 func TestSSRCFlood(t *testing.T) {
 	n := newTestNode(t)
 	const flood, burst = 50000, 1000
+	began := time.Now()
 	done := make(chan struct{})
 	next := uint32(0)
 	a := n.newClient(clientOptions{hz: 700, send: func(c *client, h *rtp.Header, payload []byte) {
@@ -266,8 +284,9 @@ func TestSSRCFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	peer, _ := p.current()
-	if got := len(peer.pc.GetTransceivers()); got > maxSSRCs+1 {
-		t.Errorf("%d transceivers", got)
+	// One more is let in for each ssrcRefill that the flood lasts: on a slow machine it lasts longer.
+	if got, most := len(peer.pc.GetTransceivers()), maxSSRCs+1+int(time.Since(began)/ssrcRefill); got > most {
+		t.Errorf("%d transceivers, at most %d expected", got, most)
 	}
 	// The call goes on.
 	b.forget()
