@@ -203,7 +203,7 @@ func (c *Client) post(ctx context.Context) error {
 	}
 	location, err := base.Parse(res.Header.Get("Location"))
 	if err != nil || res.Header.Get("Location") == "" {
-		return fmt.Errorf("Location %q: %w", res.Header.Get("Location"), err)
+		return fmt.Errorf("header Location %q: %w", res.Header.Get("Location"), err)
 	}
 	c.resource = location.String()
 	return nil
