@@ -221,6 +221,13 @@ func places(n int) string {
 	return fmt.Sprintf("%d places", n)
 }
 
+func perMinute(n float64) string {
+	if n > 0 && n < 1.5 {
+		return "about once a minute"
+	}
+	return fmt.Sprintf("%.0f times a minute", n)
+}
+
 func cards(s Summary, f fates, last neteq.Stats, pesq *float64) []card {
 	tone := func(bad bool) string {
 		if bad {
@@ -229,7 +236,7 @@ func cards(s Summary, f fates, last neteq.Stats, pesq *float64) []card {
 		return ""
 	}
 	c := []card{
-		{"Invented", fmt.Sprintf("%.2f", 100*s.ConcealedRatio), "%", fmt.Sprintf("of the time, %.0f times a minute", s.ConcealmentEventsPerMin), tone(s.ConcealedRatio > 0.05)},
+		{"Invented", fmt.Sprintf("%.2f", 100*s.ConcealedRatio), "%", "of the time, " + perMinute(s.ConcealmentEventsPerMin), tone(s.ConcealedRatio > 0.05)},
 		{"Delay", fmt.Sprintf("%.0f", s.JitterBufferDelayMeanMs), "ms", fmt.Sprintf("in the buffer; 95 %% below %.0f ms", s.JitterBufferDelayP95Ms), ""},
 		{"Stutter", fmt.Sprintf("%.2f", 100*s.StutterShare), "%", "of the time in gaps over 200 ms", tone(s.StutterShare > 0.002)},
 		{"Lost", fmt.Sprintf("%.1f", f.share(f.missing)), "%", fmt.Sprintf("of packets; %d recovered, %d too late", f.recovered, f.late), ""},
