@@ -50,7 +50,7 @@ func TestCall(t *testing.T) {
 		require.NoError(t, err)
 		serve(t, p.Run)
 		c := newCall(t, voices, s.HTTP, "lossy", rig.Settings{"mediaPort": p.Addr().Port(), "hideCandidates": true})
-		c.requireMix(t, tolerance{level: 3, own: 40, within: 30 * time.Second})
+		c.requireMix(t, tolerance{level: 3, own: 40, moment: 25, within: 30 * time.Second})
 		up, down := p.Counts()
 		for _, n := range []netsim.Counts{up, down} {
 			require.Greater(t, n.Received, uint64(300), "the media went through the proxy")

@@ -89,10 +89,11 @@ func (c *call) participants(t *testing.T) []string {
 type tolerance struct {
 	level  float64 // dB between what was sent and what is received
 	own    float64 // dB that one's own voice must be below the others at least
+	moment float64 // the same for the worst 200 ms: concealment of lost packets smears the others' tones
 	within time.Duration
 }
 
-var clean = tolerance{level: 3, own: 40, within: 20 * time.Second}
+var clean = tolerance{level: 3, own: 40, moment: 40, within: 20 * time.Second}
 
 // awaitSound waits until every page hears both others.
 func (c *call) awaitSound(t *testing.T, within time.Duration) {
@@ -186,7 +187,7 @@ func (c *call) judge(t *testing.T, i int, pcm []float32, tol tolerance) (wrong [
 		wrong = append(wrong, fmt.Sprintf("%s: what is at her own pitch is only %.1f dB below the others", me.name, quietest-own))
 	}
 	leak := testkit.LoudestTone(pcm, me.freqHz)
-	assert.LessOrEqual(t, leak, me.level-tol.own, "%s hears herself for a moment", me.name)
+	assert.LessOrEqual(t, leak, me.level-tol.moment, "%s hears herself for a moment", me.name)
 	t.Logf("%s: others at %.1f dBFS or more, own %.1f dB below, peak %.3f, clicks %d, gaps %v",
 		me.name, quietest, quietest-own, testkit.Peak(pcm), len(testkit.Clicks(pcm)), testkit.Gaps(pcm, quietest-20, 10*time.Millisecond))
 	return wrong
