@@ -4,6 +4,7 @@ GO       ?= go
 TAGS     := nolibopusfile# we read no files with libopusfile
 GOFLAGS_ := -tags $(TAGS)
 E2E_TAGS := -tags '$(TAGS) e2e'
+ALL_TAGS := -tags '$(TAGS) e2e bench'
 ARGS     ?=#                 more flags for "make run": make run ARGS="--lan"
 FUZZTIME ?= 20s#             per fuzz target
 BENCH    ?= .#               which benchmarks
@@ -40,8 +41,8 @@ e2e: deps-test build ## calls in a real Chromium, with real sound
 lint: deps ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet $(E2E_TAGS) ./...
-	$(STATICCHECK) $(E2E_TAGS) ./...
+	$(GO) vet $(ALL_TAGS) ./...
+	$(STATICCHECK) $(ALL_TAGS) ./...
 
 fuzz: deps ## every fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list $(GOFLAGS_) ./...); do \
