@@ -40,6 +40,7 @@ var meanings = map[string]string{
 	"StreamResets":                   "leaps of timestamps, or changes of SSRC",
 	"GeneratedNoiseSamples":          "comfort noise while the sender was silent",
 	"ToneEvents":                     "telephone keys",
+	"PacketsRequested":               "asked for again (NACK)",
 	"SkippedSamples":                 "passed without decoding",
 	"DeclaredGapSamples":             "silence that the sender had announced",
 	"PausedSamples":                  "silence of a sender that had stopped unannounced, but for its first second",
