@@ -67,7 +67,7 @@
     const packet = nearest(t);
     if (packet && Math.abs(packet[0] - t) < Math.max(40, (to - from) / 100)) {
       const fate = data.fates[packet[2]];
-      parts.push([`packet ${packet[3]}`, fate === "lost" || fate === "recovered" ? fate : `${fate}, ${packet[1]} ms late`]);
+      parts.push([`packet ${packet[3]}`, fate === "lost" || fate === "recovered" ? fate : `${fate}, +${packet[1]} ms`]);
     }
     readout.replaceChildren();
     parts.forEach(([name, value], k) => {
