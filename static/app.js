@@ -239,8 +239,11 @@ class App {
     const me = this.#people.get(this.#me);
     if (me) me.publishing = !this.#listener;
     this.#ui.room.roster([...this.#people.values()], this.#me);
-    if (message.resumed && this.#call) this.#call.signalUp(message.iceServers);
-    else this.#newCall(message);
+    if (message.resumed && this.#call) {
+      this.#call.signalUp(message.iceServers);
+      // A socket that fell silent instead of closing: the address under it is gone, and media has the same address.
+      if (this.#socketReason === "no answer") this.#call.networkChanged();
+    } else this.#newCall(message);
     this.#sendMute();
     this.#drawMute();
     this.#drawBanner();
@@ -364,6 +367,8 @@ class App {
     if (state === "connected") {
       clearTimeout(this.#slowTimer);
       this.#slow = false;
+    } else if (state === "restarting") {
+      this.#signal?.poke(); // what ended the path may have ended the socket, which notices much later
     }
     this.#drawBanner();
   }

@@ -31,6 +31,7 @@ export const PROTOCOL = "parley.v1";
 const CONNECT_TIMEOUT_MS = 8000; // socket open and `joined` together
 const PING_EVERY_MS = 5000;
 const PONG_WITHIN_MS = 8000; // silence after a ping that makes the socket dead
+const QUIET_MS = 2500; // in a call the server says something every second: this long without a word is such a hint
 const POKE_PONG_MS = 2500; // the same after a hint that the network changed
 const BACKOFF_MS = [100, 500, 1000, 2000, 4000, 8000]; // last one repeats
 const CLOSE_LOST = 4000; // our close code for a socket given up; 1000 and 1001 would mean that we leave
@@ -62,6 +63,7 @@ export class Signal {
   /** @type {any} */ #retryTimer = null;
   /** @type {any} */ #connectTimer = null;
   /** @type {any} */ #pingTimer = null;
+  /** @type {any} */ #quietTimer = null;
   /** @type {number | null} */ #pingSentAt = null; // null: none outstanding
   /** @type {number} */ #retryAfterMs = 0; // the server's wish, for the next wait only
   /** @type {{code: string, message: string} | null} */ #end = null; // why the next close is final
@@ -183,9 +185,11 @@ export class Signal {
       case "bye":
         this.#bye(message);
         return;
-      default:
-        this.#hooks.onMessage(message);
+      case "stats":
+        this.#expectMore();
+        break;
     }
+    this.#hooks.onMessage(message);
   }
 
   /** @param {Message} message */
@@ -316,6 +320,7 @@ export class Signal {
   #silence() {
     this.#env.clearTimeout(this.#connectTimer);
     this.#env.clearTimeout(this.#pingTimer);
+    this.#env.clearTimeout(this.#quietTimer);
     this.#pingSentAt = null;
   }
 
@@ -339,6 +344,12 @@ export class Signal {
   /** Anything that arrives shows that the socket lives. */
   #answered() {
     this.#pingSentAt = null;
+    this.#env.clearTimeout(this.#quietTimer);
+  }
+
+  /** Statistics come every second while media flows: when they stop, the socket is asked whether it lives. */
+  #expectMore() {
+    if (this.#state === "joined") this.#quietTimer = this.#env.setTimeout(() => this.poke(), QUIET_MS);
   }
 
   /**

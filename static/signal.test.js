@@ -242,6 +242,22 @@ test("poked while joined: asks, and gives the socket up soon", async () => {
   assert.equal(sockets.length, 2, "it did not");
 });
 
+test("statistics that stop are a hint too, and what does not answer then is given up", async () => {
+  const { signal, sockets, last, enter, clock } = setup();
+  signal.open();
+  enter();
+  for (let second = 0; second < 2; second++) {
+    last().say({ type: "stats" });
+    await clock.pass(1000);
+  }
+  assert.equal(last().sentOf("ping").length, 0, "no question while they come");
+  await clock.pass(1600);
+  assert.equal(last().sentOf("ping").length, 1, "asked before the regular ping is due");
+  await clock.pass(2600);
+  assert.equal(sockets.length, 2);
+  assert.equal(signal.state === "connecting" || signal.state === "waiting", true);
+});
+
 test("a socket that opens and says nothing is given up", async () => {
   const { signal, sockets, last, clock } = setup();
   signal.open();
