@@ -15,6 +15,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/transport/v4"
@@ -34,6 +35,7 @@ const (
 	streamPackets  = 128      // between pion and a track's reader: 2.5 s of audio
 	streamBytes    = 32 << 10 // and in bytes
 	receiveMTU     = 1500
+	resendKept     = 64 // packets of ours that a client may ask for again: 1.3 s
 	sctpMessage    = 64 << 10
 	sctpBuffer     = 256 << 10
 	certificateFor = 7 * 24 * time.Hour // a certificate of pion's lives for a month; ours change weekly
@@ -95,7 +97,7 @@ func (a *apis) newPeerConnection(port *mediaPort, r *remote) (*webrtc.PeerConnec
 	return pc, nil
 }
 
-// mediaEngine knows exactly the client's Opus and RED, so that pion's matching has nothing to decide.
+// mediaEngine knows exactly the client's payload types that we take, so that pion's matching has nothing to decide.
 func mediaEngine(r *remote) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
 	var feedback []webrtc.RTCPFeedback
@@ -106,17 +108,33 @@ func mediaEngine(r *remote) (*webrtc.MediaEngine, error) {
 			return nil, fmt.Errorf("register transport-cc: %w", err)
 		}
 	}
-	codecs := []webrtc.RTPCodecParameters{{
-		PayloadType: webrtc.PayloadType(r.opus),
-		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
-			SDPFmtpLine: opusFmtpPion, RTCPFeedback: feedback},
-	}}
+	if r.nack {
+		feedback = append(feedback, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBNACK})
+	}
+	var codecs []webrtc.RTPCodecParameters
+	if r.opus >= 0 {
+		codecs = append(codecs, webrtc.RTPCodecParameters{
+			PayloadType: webrtc.PayloadType(r.opus),
+			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2,
+				SDPFmtpLine: opusFmtpPion, RTCPFeedback: feedback},
+		})
+	}
 	if r.red >= 0 {
 		codecs = append(codecs, webrtc.RTPCodecParameters{
 			PayloadType: webrtc.PayloadType(r.red),
 			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/red", ClockRate: 48000, Channels: 2,
 				SDPFmtpLine: r.redFmtp},
 		})
+	}
+	for _, f := range r.others {
+		c := webrtc.RTPCodecParameters{
+			PayloadType:        webrtc.PayloadType(f.pt),
+			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/" + f.name, ClockRate: uint32(f.clock)},
+		}
+		if f.pt == r.primary() {
+			c.RTCPFeedback = feedback
+		}
+		codecs = append(codecs, c)
 	}
 	for _, c := range codecs {
 		if err := m.RegisterCodec(c, webrtc.RTPCodecTypeAudio); err != nil {
@@ -126,7 +144,8 @@ func mediaEngine(r *remote) (*webrtc.MediaEngine, error) {
 	return m, nil
 }
 
-// interceptors: receiver and sender reports, transport-wide feedback where agreed. NACK is NetEq's to decide.
+// interceptors: receiver and sender reports; where agreed, transport-wide feedback, and packets sent again when the client
+// asks. What we ask for again is NetEq's to decide.
 func (a *apis) interceptors(r *remote) (*interceptor.Registry, error) {
 	registry := &interceptor.Registry{}
 	receiver, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(a.loggers))
@@ -145,6 +164,13 @@ func (a *apis) interceptors(r *remote) (*interceptor.Registry, error) {
 			return nil, fmt.Errorf("transport-wide feedback: %w", err)
 		}
 		registry.Add(feedback)
+	}
+	if r.nack {
+		responder, err := nack.NewResponderInterceptor(nack.ResponderSize(resendKept), nack.WithResponderLoggerFactory(a.loggers))
+		if err != nil {
+			return nil, fmt.Errorf("sending again: %w", err)
+		}
+		registry.Add(responder)
 	}
 	return registry, nil
 }

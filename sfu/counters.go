@@ -22,6 +22,7 @@ type counters struct {
 	droppedEmpty, droppedForbidden    atomic.Uint64
 	droppedInbox, droppedMuted        atomic.Uint64
 	droppedTrack, droppedRTCP         atomic.Uint64
+	requested                         atomic.Uint64
 
 	joinBuckets [len(JoinBuckets) + 1]atomic.Uint64
 	joinSum     atomic.Int64 // nanoseconds
@@ -50,6 +51,7 @@ type NodeStats struct {
 	ICERestarts                    uint64
 	CandidatesIgnored              uint64 // well-formed, but not to be checked
 	RTPIn, RTPOut                  uint64 // packets of audio
+	RTPRequested                   uint64 // packets that clients were asked to send again
 	RTPOutBytes, RTPOutErrors      uint64 // payload bytes; packets that could not be written
 	SocketPacketsIn, SocketBytesIn uint64 // everything on the media sockets
 	SocketPacketsOut               uint64
@@ -72,7 +74,7 @@ func (n *Node) Stats() NodeStats {
 		RoomsMade: c.roomsMade.Load(), RoomsClosed: c.roomsClosed.Load(),
 		Offers: c.offers.Load(), OffersRefused: c.offersRefused.Load(), ICERestarts: c.restarts.Load(),
 		CandidatesIgnored: c.candidatesIgnored.Load(),
-		RTPIn:             c.rtpIn.Load(), RTPOut: c.rtpOut.Load(),
+		RTPIn:             c.rtpIn.Load(), RTPOut: c.rtpOut.Load(), RTPRequested: c.requested.Load(),
 		RTPOutBytes: c.rtpOutBytes.Load(), RTPOutErrors: c.rtpOutErrors.Load(),
 		SocketPacketsIn: s.packetsIn.Load(), SocketBytesIn: s.bytesIn.Load(),
 		SocketPacketsOut: s.packetsOut.Load(), SocketBytesOut: s.bytesOut.Load(),

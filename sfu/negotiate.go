@@ -50,16 +50,21 @@ func (p *participant) offer(ctx context.Context, sdp string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if peer == nil || !peer.serves(r) {
+	fresh := peer == nil || !peer.serves(r)
+	if !fresh {
+		r.limitTo(peer.first)
+	}
+	switch {
+	case fresh:
 		if peer, err = p.replacePeer(ctx, r); err != nil {
 			return "", err
 		}
-	} else if r.ufrag != peer.ufrag || r.pwd != peer.pwd {
+	case r.ufrag != peer.ufrag || r.pwd != peer.pwd:
 		if err := peer.restart(ctx, r, r.ufrag, r.pwd, r.candidates); err != nil {
 			p.discard(peer)
 			return "", err
 		}
-	} else {
+	default:
 		peer.more(r.candidates)
 	}
 	return p.agree(peer, r), nil
@@ -76,7 +81,7 @@ func (p *peer) serves(r *remote) bool {
 		}
 	}
 	f := p.first
-	return f.print == r.print && f.hash == r.hash && f.opus == r.opus && (f.red == r.red || r.red < 0)
+	return f.print == r.print && f.hash == r.hash && r.agrees(f)
 }
 
 // replacePeer makes a new peer connection for a first offer and closes the one before.
@@ -112,7 +117,7 @@ func (p *participant) discard(peer *peer) {
 // permit sets what the client may do with its tracks under r.
 func (p *peer) permit(part *participant, r *remote) {
 	p.mayPublish.Store(part.publish && r.direction.send)
-	p.mayHear.Store(part.subscribe && r.direction.recv)
+	p.mayHear.Store(part.subscribe && r.direction.recv && r.hears())
 }
 
 // agree takes r as the client's description and writes ours.
@@ -177,6 +182,7 @@ func (p *participant) answer(ctx context.Context, sdp string) error {
 	if !peer.serves(r) {
 		return fmt.Errorf("%w: another certificate or payload type than before", ErrBadSDP)
 	}
+	r.limitTo(peer.first)
 	if err := peer.apply(ctx, r, r.ufrag, r.pwd, r.candidates, true); err != nil {
 		p.discard(peer)
 		return err

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"parley/mixer"
-	"parley/neteq"
 )
 
 // participant is one seat in a room. It lives from Join until it is closed, whatever becomes of its peer connection.
@@ -184,7 +183,7 @@ func (p *participant) hear(t *upTrack, arrival time.Duration) bool {
 		return false
 	}
 	heard, made, err := p.uplink.hear(t, arrival, func() (*mixer.Source, error) {
-		return p.room.mix.AddSource(mixer.SourceConfig{Owner: p.id, Formats: formats(t.p.understood.Load()), Channels: 1})
+		return p.room.mix.AddSource(t.p.sourceConfig())
 	})
 	if err != nil {
 		p.log.Warn("add a source", zap.Error(err))
@@ -201,15 +200,6 @@ func (p *participant) hush() {
 	if p.uplink.silence() {
 		p.room.update(p, func(i *ParticipantInfo) { i.Publish = false })
 	}
-}
-
-// formats tells the mixer what the payload types mean.
-func formats(r *remote) map[uint8]neteq.Format {
-	m := map[uint8]neteq.Format{uint8(r.opus): {Name: "opus", ClockRateHz: 48000, Channels: 2}}
-	if r.red >= 0 {
-		m[uint8(r.red)] = neteq.Format{Name: "red", ClockRateHz: 48000, Channels: 2}
-	}
-	return m
 }
 
 // shutdown frees everything the participant has. The node runs it once, after the participant has left the maps.

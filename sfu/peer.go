@@ -40,6 +40,8 @@ type peer struct {
 	mayPublish atomic.Bool
 	mayHear    atomic.Bool
 	rtcp       downReports
+	resends    chan resend   // requests for packets of the client's, nil where that was not agreed
+	gone       chan struct{} // closed by close
 
 	readers closableGroup // track readers, in goroutines of pion's and ours
 	once    sync.Once
@@ -53,7 +55,10 @@ func (n *Node) newPeer(p *participant, r *remote) (*peer, error) {
 		port.load.Add(-1)
 		return nil, err
 	}
-	peer := &peer{node: n, participant: p, pc: pc, port: port, first: r, down: newDownTrack(uint8(r.opus))}
+	peer := &peer{node: n, participant: p, pc: pc, port: port, first: r, down: newDownTrack(uint8(r.primary())), gone: make(chan struct{})}
+	if r.nack {
+		peer.resends = make(chan resend, resendQueue)
+	}
 	peer.understood.Store(r)
 	t, err := pc.AddTransceiverFromTrack(peer.down,
 		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendrecv})
@@ -67,6 +72,9 @@ func (n *Node) newPeer(p *participant, r *remote) (*peer, error) {
 	pc.OnICEConnectionStateChange(peer.onICEState)
 	pc.OnConnectionStateChange(peer.onState)
 	peer.readers.goRun(peer.readReports) // ends with the sender; close waits
+	if peer.resends != nil {
+		peer.readers.goRun(peer.askAgain) // ends with gone; close waits
+	}
 	return peer, nil
 }
 
@@ -166,6 +174,7 @@ func (p *peer) onState(webrtc.PeerConnectionState) {
 func (p *peer) close() {
 	p.once.Do(func() {
 		p.readers.close()
+		close(p.gone)
 		p.down.live.Store(false)
 		if err := p.pc.GracefulClose(); err != nil {
 			p.node.log.Debug("peer connection closed", zap.Error(err))

@@ -46,10 +46,12 @@ type remote struct {
 	extMixed    bool
 	trickle     bool
 
-	opus, red  int // payload types; red -1 without
+	opus, red  int // payload types; -1 without
+	others     []format
 	redFmtp    string
 	stereo     bool // the client asks for stereo (RFC 7587, section 6.1)
 	twcc       bool // rtcp-fb transport-cc on Opus
+	nack       bool // rtcp-fb nack on the primary payload type: packets can be asked for again, both ways
 	level      uint8
 	mid        uint8 // ids of header extensions, 0 without
 	transport  uint8
@@ -217,7 +219,7 @@ func (r *remote) takeCandidates(attrs []string) error {
 	return nil
 }
 
-// parseFormats finds Opus (RFC 7587) and RED over it (RFC 2198) by name; payload types are the client's.
+// parseFormats finds Opus (RFC 7587), RED over it (RFC 2198) and the others that we decode; payload types are the client's.
 func (r *remote) parseFormats(s *section) error {
 	r.opus = -1
 	var reds []int
@@ -234,10 +236,18 @@ func (r *remote) parseFormats(s *section) error {
 			}
 		case strings.EqualFold(name, "red") && clock == "48000":
 			reds = append(reds, int(pt))
+		default:
+			if f, ok := otherFormat(int(pt), name, clock, channels); ok {
+				r.addOther(f)
+			}
 		}
 	}
-	if r.opus < 0 {
+	primary := r.primary()
+	if primary < 0 {
 		return ErrNoCommonCodec
+	}
+	if r.opus < 0 {
+		reds = nil
 	}
 	r.stereo = hasParameter(fmtp(s, r.opus), "stereo", "1")
 	for _, pt := range reds {
@@ -249,8 +259,14 @@ func (r *remote) parseFormats(s *section) error {
 	for _, a := range s.attrs {
 		if v, ok := strings.CutPrefix(a, "rtcp-fb:"); ok {
 			pt, fb, _ := strings.Cut(v, " ")
-			if fb == "transport-cc" && (pt == "*" || pt == strconv.Itoa(r.opus)) {
+			if pt != "*" && pt != strconv.Itoa(primary) {
+				continue
+			}
+			switch fb {
+			case "transport-cc":
 				r.twcc = true
+			case "nack":
+				r.nack = true
 			}
 		}
 	}

@@ -44,17 +44,20 @@ func (r *remote) pionDescription(ufrag, pwd, setup string, candidates []candidat
 	line("a=setup:", setup)
 	line("a=rtcp-mux")
 	line("a=sendrecv")
-	opus := strconv.Itoa(r.opus)
-	line("a=rtpmap:", opus, " opus/48000/2")
-	line("a=fmtp:", opus, " ", opusFmtpPion)
-	if r.useTWCC() {
-		line("a=rtcp-fb:", opus, " transport-cc")
+	if r.opus >= 0 {
+		opus := strconv.Itoa(r.opus)
+		line("a=rtpmap:", opus, " opus/48000/2")
+		line("a=fmtp:", opus, " ", opusFmtpPion)
 	}
+	r.renderFeedback(line)
 	if r.red >= 0 {
 		line("a=rtpmap:", strconv.Itoa(r.red), " red/48000/2")
 		if r.redFmtp != "" {
 			line("a=fmtp:", strconv.Itoa(r.red), " ", r.redFmtp)
 		}
+	}
+	for _, f := range r.others {
+		line("a=rtpmap:", f.rtpmap())
 	}
 	if r.useTWCC() {
 		line("a=extmap:", strconv.Itoa(int(r.transport)), " ", extTWCC)
@@ -67,13 +70,30 @@ func (r *remote) pionDescription(ufrag, pwd, setup string, candidates []candidat
 
 func (r *remote) useTWCC() bool { return r.twcc && r.transport != 0 }
 
-// payloadTypes lists what we agree on, in our order: RED first, so that the client sends it.
+// renderFeedback writes what RTCP feedback we agree on.
+func (r *remote) renderFeedback(line func(...string)) {
+	pt := strconv.Itoa(r.primary())
+	if r.useTWCC() {
+		line("a=rtcp-fb:", pt, " transport-cc")
+	}
+	if r.nack {
+		line("a=rtcp-fb:", pt, " nack")
+	}
+}
+
+// payloadTypes lists what we agree on, in our order: RED first, so that the client sends it, then Opus; the others as the
+// client likes them.
 func (r *remote) payloadTypes() []string {
 	var pts []string
-	if r.red >= 0 {
-		pts = append(pts, strconv.Itoa(r.red))
+	for _, pt := range []int{r.red, r.opus} {
+		if pt >= 0 {
+			pts = append(pts, strconv.Itoa(pt))
+		}
 	}
-	return append(pts, strconv.Itoa(r.opus))
+	for _, f := range r.others {
+		pts = append(pts, strconv.Itoa(f.pt))
+	}
+	return pts
 }
 
 // localTransport is our side of the transport, as pion has it.
@@ -193,11 +213,17 @@ func (r *remote) renderAudio(line func(...string), s *section, t localTransport,
 	if m.stereo {
 		stereo = "1"
 	}
-	line("a=rtpmap:", opus, " opus/48000/2")
-	line("a=fmtp:", opus, " minptime=10;useinbandfec=1;usedtx=1;stereo=", stereo, ";sprop-stereo=", stereo,
-		";maxaveragebitrate=", strconv.Itoa(m.bitrateBps))
-	if r.useTWCC() {
-		line("a=rtcp-fb:", opus, " transport-cc")
+	if r.opus >= 0 {
+		line("a=rtpmap:", opus, " opus/48000/2")
+		line("a=fmtp:", opus, " minptime=10;useinbandfec=1;usedtx=1;stereo=", stereo, ";sprop-stereo=", stereo,
+			";maxaveragebitrate=", strconv.Itoa(m.bitrateBps))
+	}
+	r.renderFeedback(line)
+	for _, f := range r.others {
+		line("a=rtpmap:", f.rtpmap())
+		if f.name == "telephone-event" {
+			line("a=fmtp:", strconv.Itoa(f.pt), " 0-15")
+		}
 	}
 	if r.level != 0 {
 		line("a=extmap:", strconv.Itoa(int(r.level)), " ", extAudioLevel)

@@ -103,7 +103,7 @@ func TestAnswerText(t *testing.T) {
 	want := []string{
 		"a=group:BUNDLE 1",
 		"m=video 0 UDP/TLS/RTP/SAVPF 96",
-		"m=audio 9 UDP/TLS/RTP/SAVPF 63 111",
+		"m=audio 9 UDP/TLS/RTP/SAVPF 63 111 9 0 8 13 110",
 		"a=fmtp:63 111/111",
 		"a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=0;sprop-stereo=0;maxaveragebitrate=32000",
 		"a=rtcp-fb:111 transport-cc",
@@ -122,8 +122,10 @@ func TestAnswerText(t *testing.T) {
 	if i, j, k := strings.Index(text, "m=video"), strings.Index(text, "m=audio"), strings.Index(text, "m=application"); !(i < j && j < k) {
 		t.Error("sections are not in the order of the offer")
 	}
-	if strings.Contains(text, "PCMU") || strings.Contains(text, "telephone-event") {
-		t.Error("a codec that nobody decodes was accepted")
+	for _, w := range []string{"a=rtpmap:9 G722/8000", "a=rtpmap:0 PCMU/8000", "a=rtpmap:13 CN/8000", "a=rtpmap:110 telephone-event/48000", "a=fmtp:110 0-15"} {
+		if !strings.Contains(text, w+"\r\n") {
+			t.Errorf("no %q in\n%s", w, text)
+		}
 	}
 	// A client that may only listen, and has asked for nothing, is told so.
 	r, err = parseRemote(browserOffer("a=extmap-allow-mixed\r\n", "", "a=rtpmap:63 red/48000/2\r\n", ""), -1)
@@ -131,7 +133,7 @@ func TestAnswerText(t *testing.T) {
 		t.Fatal(err)
 	}
 	text = r.render(localTransport{}, localMedia{direction: direction{send: true}})
-	if !strings.Contains(text, "a=sendonly\r\n") || !strings.Contains(text, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n") || strings.Contains(text, "mixed") {
+	if !strings.Contains(text, "a=sendonly\r\n") || !strings.Contains(text, "m=audio 9 UDP/TLS/RTP/SAVPF 111 9 0 8 13 110\r\n") || strings.Contains(text, "mixed") {
 		t.Error(text)
 	}
 }
@@ -159,8 +161,8 @@ func TestSDPLimits(t *testing.T) {
 		{"duplicate mid", browserOffer("a=mid:2", "a=mid:1"), ErrBadSDP},
 		{"line break in a mid", browserOffer("a=mid:1", "a=mid:1 2"), ErrBadSDP},
 		{"no audio", browserOffer("m=audio 9", "m=audio 0"), ErrNoAudio},
-		{"no Opus", browserOffer("opus/48000/2", "speex/16000"), ErrNoCommonCodec},
-		{"Opus of eight channels", browserOffer("opus/48000/2", "opus/48000/8"), ErrNoCommonCodec},
+		{"no codec of ours", browserOffer("111 63 9 0 8 13 110", "111 63 13 110", "opus/48000/2", "speex/16000"), ErrNoCommonCodec},
+		{"Opus of eight channels", browserOffer("111 63 9 0 8 13 110", "111 63 13 110", "opus/48000/2", "opus/48000/8"), ErrNoCommonCodec},
 		{"payload type 300", browserOffer("111 63 9", "300 63 9"), ErrBadSDP},
 		{"no ICE", browserOffer("a=ice-ufrag:Fb3T", "a=x:Fb3T", "a=ice-ufrag:vide", "a=x:y"), ErrBadSDP},
 		{"short password", browserOffer("abcdefghijklmnopqrstuvwx", "short"), ErrBadSDP},

@@ -346,10 +346,10 @@ func TestReceiverPaddingIsNotLost(t *testing.T) {
 		t.Error("padding before the first packet is counted")
 	}
 	ms := time.Millisecond
-	r.packet(&s, &rtp.Header{SequenceNumber: 5, Timestamp: 0}, 10, 0)
+	r.packet(&s, &rtp.Header{SequenceNumber: 5, Timestamp: 0}, 48000, 10, 0)
 	r.padding(&s, &rtp.Header{SequenceNumber: 6, Timestamp: 0})
 	r.padding(&s, &rtp.Header{SequenceNumber: 7, Timestamp: 0})
-	r.packet(&s, &rtp.Header{SequenceNumber: 8, Timestamp: 960}, 10, 20*ms)
+	r.packet(&s, &rtp.Header{SequenceNumber: 8, Timestamp: 960}, 48000, 10, 20*ms)
 	if got, want := s.packets.Load(), uint64(s.expected.Load()); got != 4 || want != 4 {
 		t.Errorf("%d packets of %d", got, want)
 	}
@@ -386,7 +386,7 @@ func TestReceiver(t *testing.T) {
 		var r receiver
 		var s receiveStats
 		for _, p := range c.in {
-			r.packet(&s, &rtp.Header{SequenceNumber: p.seq, Timestamp: p.ts}, 10, p.arrival)
+			r.packet(&s, &rtp.Header{SequenceNumber: p.seq, Timestamp: p.ts}, 48000, 10, p.arrival)
 		}
 		if got := s.expected.Load(); got != c.expected {
 			t.Errorf("%s: %d expected, want %d", c.name, got, c.expected)

@@ -172,15 +172,13 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 		return st, false, false
 	}
 	peer.transportStats(&st, path.CurrentRoundTripTime)
+	p.uplink.setRTT(time.Duration(st.Transport.RTTMs * float64(time.Millisecond)))
 	up, s := &p.uplink.stats, &st.Up
 	packets, expected := up.packets.Load(), up.expected.Load()
 	source, ok := p.uplink.sourceStats()
 	if ok {
 		sending = true
-		s.Codec = "opus"
-		if peer.understood.Load().red >= 0 {
-			s.Codec = "red/opus"
-		}
+		s.Codec = peer.understood.Load().codecName(int(up.format.Load()))
 		s.PacketsReceived, s.PacketsLost = packets, max(0, expected-int64(packets))
 		if e := expected - m.expected; e > 0 {
 			s.LossFraction = clamp01(float64(e-int64(packets-m.packets)) / float64(e))

@@ -26,6 +26,7 @@ type uplink struct {
 	current *upTrack
 	last    time.Duration // arrival of the last packet pushed
 	muted   bool
+	asking  atomic.Pointer[upTrack] // current, for the room's worker, which must not wait for mu
 
 	stats receiveStats
 }
@@ -74,6 +75,7 @@ func (u *uplink) hear(t *upTrack, arrival time.Duration, makeSource func() (*mix
 		u.source, made = s, true
 	}
 	u.current, u.last = t, arrival
+	u.asking.Store(t)
 	return true, made, nil
 }
 
@@ -82,6 +84,7 @@ func (u *uplink) silence() bool {
 	u.mu.Lock()
 	s := u.source
 	u.source, u.current = nil, nil
+	u.asking.Store(nil)
 	u.mu.Unlock()
 	if s == nil {
 		return false
@@ -97,6 +100,15 @@ func (u *uplink) setMuted(muted bool) {
 	u.muted = muted
 	if u.source != nil {
 		u.source.SetMuted(muted)
+	}
+}
+
+// setRTT tells the mixer how long a packet that is asked for again takes.
+func (u *uplink) setRTT(rtt time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.source != nil {
+		u.source.SetRTT(rtt)
 	}
 }
 
@@ -116,8 +128,9 @@ type receiveStats struct {
 	packets  atomic.Uint64
 	bytes    atomic.Uint64
 	expected atomic.Int64
-	jitter   atomic.Uint64 // float64 bits, RTP timestamp units
+	jitter   atomic.Uint64 // float64 bits, 1/48000 s
 	last     atomic.Int64  // arrival of the last packet, time.Duration
+	format   atomic.Int32  // payload type of the last packet of speech
 }
 
 // receiver follows one RTP stream (RFC 3550, appendix A.1 and A.8).
@@ -128,12 +141,12 @@ type receiver struct {
 	jitter      float64
 }
 
-// packet counts one packet in.
-func (r *receiver) packet(s *receiveStats, h *rtp.Header, size int, arrival time.Duration) {
+// packet counts one packet in, of a format with the given RTP clock rate, which divides 48000.
+func (r *receiver) packet(s *receiveStats, h *rtp.Header, clockHz, size int, arrival time.Duration) {
 	s.packets.Add(1)
 	s.bytes.Add(uint64(size))
 	s.last.Store(int64(arrival))
-	transit := uint32(arrival*48/time.Millisecond) - h.Timestamp
+	transit := uint32(arrival*48/time.Millisecond) - h.Timestamp*uint32(48000/clockHz)
 	if !r.started {
 		r.started, r.highest, r.lastTransit = true, h.SequenceNumber, transit
 		s.expected.Add(1)
@@ -209,16 +222,23 @@ func (t *upTrack) run() {
 func (t *upTrack) receive(arrival time.Duration) {
 	n, part, h := t.p.node, t.p.participant, &t.rtp.Header
 	r := t.p.understood.Load()
-	if int(h.PayloadType) != r.opus && int(h.PayloadType) != r.red {
+	clockHz, speech := r.clock(h.PayloadType)
+	if clockHz == 0 {
 		n.counters.droppedCodec.Add(1)
 		return
 	}
 	if len(t.rtp.Payload) == 0 {
 		n.counters.droppedEmpty.Add(1) // padding only: a bandwidth probe
 		t.stream.padding(&part.uplink.stats, h)
-		return
+		if !r.nack {
+			return
+		}
+	} else if speech {
+		part.uplink.stats.format.Store(int32(h.PayloadType))
+		t.stream.packet(&part.uplink.stats, h, clockHz, len(t.rtp.Payload), arrival)
+	} else {
+		t.stream.padding(&part.uplink.stats, h)
 	}
-	t.stream.packet(&part.uplink.stats, h, len(t.rtp.Payload), arrival)
 	n.counters.rtpIn.Add(1)
 	if !t.p.mayPublish.Load() {
 		n.counters.droppedForbidden.Add(1)

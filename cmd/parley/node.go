@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"parley/internal/codec"
 	"parley/internal/config"
 	"parley/internal/localca"
 	"parley/internal/metrics"
@@ -112,10 +113,10 @@ func (n *node) buildMedia() error {
 }
 
 func newDecoder(f neteq.Format, channels int) (neteq.Decoder, error) {
-	if !strings.EqualFold(f.Name, "opus") {
-		return nil, fmt.Errorf("no decoder for %s", f.Name)
+	if strings.EqualFold(f.Name, "opus") {
+		return opus.NewDecoder(channels)
 	}
-	return opus.NewDecoder(channels)
+	return codec.NewDecoder(f.Name, channels)
 }
 
 func newEncoder(c mixer.EncoderConfig) (mixer.Encoder, error) {
