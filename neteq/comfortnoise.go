@@ -11,6 +11,8 @@ const (
 	// noiseLoudest bounds the level of comfort noise in -dBov: nobody needs it louder.
 	noiseLoudest  = 30
 	noiseQuietest = 93
+	// noisePeak bounds a sample, in RMS.
+	noisePeak = 6
 )
 
 // comfortNoise makes noise after the silence descriptions of RFC 3389.
@@ -71,7 +73,13 @@ func (c *comfortNoise) generate(x []float32) {
 				r[i] *= c.gain
 			}
 			synthesize(r, &c.filter, &c.state, noiseMaxCoefficients)
+			// Where the spectrum turns sharply, what the filter remembers does not fit it: noise has no such peaks.
+			limit := float32(noisePeak * math.Sqrt(c.energy))
 			for i, v := range r {
+				if !(v >= -limit && v <= limit) {
+					c.state = [maxLPCOrder]float32{}
+					v = max(-limit, min(limit, v))
+				}
 				c.up.push(v, c.block[i*c.factor:], 1)
 			}
 		}
