@@ -90,6 +90,7 @@ func sfuMetrics(snapshot func() sfu.NodeStats) *group[sfu.NodeStats] {
 	g.counter("ice_restarts_total", "ICE restarts.", func(s s) float64 { return float64(s.ICERestarts) })
 	g.counter("candidates_ignored_total", "Candidates of clients that are not checked.", func(s s) float64 { return float64(s.CandidatesIgnored) })
 	g.counter("rtp_in_packets_total", "Audio packets received.", func(s s) float64 { return float64(s.RTPIn) })
+	g.counter("rtp_requested_packets_total", "Lost audio packets that clients were asked to send again.", func(s s) float64 { return float64(s.RTPRequested) })
 	g.counter("rtp_out_packets_total", "Audio packets sent.", func(s s) float64 { return float64(s.RTPOut) })
 	g.counter("rtp_out_bytes_total", "Audio payload sent.", func(s s) float64 { return float64(s.RTPOutBytes) })
 	g.counter("rtp_out_errors_total", "Audio packets that could not be sent.", func(s s) float64 { return float64(s.RTPOutErrors) })
