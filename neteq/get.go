@@ -84,11 +84,14 @@ func (n *NetEq) speechType(o Operation) SpeechType {
 func (n *NetEq) silence(frame []float32) Result {
 	clear(frame)
 	n.gen += tickSamples
-	if n.declared || n.fresh {
+	if n.declared || !n.st.counted {
 		n.st.s.DeclaredGapSamples += tickSamples
 		return Result{Operation: OpSilence, Speech: Silence, Muted: n.buf.len() == 0}
 	}
 	n.st.conceal(tickSamples, true)
+	if n.fresh {
+		return Result{Operation: OpSilence, Speech: Silence, Muted: n.buf.len() == 0}
+	}
 	return Result{Operation: OpMuted, Speech: Silence, Muted: n.buf.len() == 0}
 }
 

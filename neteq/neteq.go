@@ -205,6 +205,9 @@ func (n *NetEq) SetNetwork(rtt time.Duration, lossPercent float64) {
 // the next packet is no concealment.
 func (n *NetEq) DeclareGap() {
 	n.declared = true
+	if n.state == stateWaiting {
+		n.st.endRun(false, true)
+	}
 	if n.nack != nil {
 		n.nack.Pause()
 	}
@@ -216,6 +219,7 @@ func (n *NetEq) Flush() {
 	n.dropAll()
 	n.sync.reset()
 	n.restart(true)
+	n.declared = true // the owner's silence, not the network's
 }
 
 // restart gives up the play position. fresh tells that what comes next has nothing to do with what was heard.
@@ -291,6 +295,7 @@ func (n *NetEq) slack() time.Duration {
 // Stats returns the counters and the present state.
 func (n *NetEq) Stats() Stats {
 	s := n.st.s
+	s.NetworkConcealedSamples = s.ConcealedSamples - min(s.ConcealedSamples, s.PausedSamples+uint64(n.st.beyond()))
 	s.TargetDelay = n.target()
 	buffered := 0
 	for i := range n.buf.order {

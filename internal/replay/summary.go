@@ -40,11 +40,13 @@ type Summary struct {
 	PhaseSpread map[string]*[2]float64 `json:"phase_spread"`
 
 	// What reference files do not have.
-	LatePackets      uint64  `json:"-"`
-	DuplicatePackets uint64  `json:"-"`
-	FECPacketsUsed   uint64  `json:"-"`
-	REDPacketsUsed   uint64  `json:"-"`
-	MaxTargetDelayMs float64 `json:"-"`
+	NetworkConcealedRatio float64 `json:"-"` // without pauses of the sender
+	NetworkStutterShare   float64 `json:"-"`
+	LatePackets           uint64  `json:"-"`
+	DuplicatePackets      uint64  `json:"-"`
+	FECPacketsUsed        uint64  `json:"-"`
+	REDPacketsUsed        uint64  `json:"-"`
+	MaxTargetDelayMs      float64 `json:"-"`
 }
 
 // spreadFields are what PhaseSpread is kept of, with how to read them.
@@ -89,7 +91,8 @@ func (s Summary) rounded() Summary {
 			*v = math.Round(*v*k) / k
 		}
 	}
-	for _, v := range []*float64{&s.ConcealedRatio, &s.StutterShare, &s.AccelerateRatio, &s.PreemptiveRatio, &s.LostShare} {
+	for _, v := range []*float64{&s.ConcealedRatio, &s.StutterShare, &s.AccelerateRatio, &s.PreemptiveRatio, &s.LostShare,
+		&s.NetworkConcealedRatio, &s.NetworkStutterShare} {
 		r(v, 1e5)
 	}
 	for _, v := range []*float64{&s.ConcealmentEventsPerMin, &s.JitterBufferDelayMeanMs, &s.JitterBufferDelayP95Ms, &s.TargetDelayMeanMs,
@@ -172,6 +175,8 @@ func (o *Outcome) Summarize() Summary {
 	s.ConcealmentEvents = last.ConcealmentEvents
 	s.ConcealmentEventsPerMin = float64(last.ConcealmentEvents) / s.Seconds * 60
 	s.StutterShare = float64(stutter) / n
+	s.NetworkConcealedRatio = float64(last.NetworkConcealedSamples) / total
+	s.NetworkStutterShare = last.NetworkStutterRate()
 	if emitted > 0 {
 		s.JitterBufferDelayMeanMs = delay / emitted
 	}
