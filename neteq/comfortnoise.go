@@ -17,18 +17,18 @@ const (
 
 // comfortNoise makes noise after the silence descriptions of RFC 3389.
 type comfortNoise struct {
-	factor            int // 48 kHz over the rate it runs at
-	up                *upsampler
-	random            noise
-	reflection        [noiseMaxCoefficients]float32
-	targetReflection  [noiseMaxCoefficients]float32
-	energy, target    float64 // mean square
-	fresh             bool    // the first block of a period
-	filter            [maxLPCOrder + 1]float32
-	state             [maxLPCOrder]float32
-	gain              float32
-	untilSmooth, read int
-	block             [tickSamples]float32
+	factor           int // 48 kHz over the rate it runs at
+	up               *upsampler
+	random           noise
+	reflection       [noiseMaxCoefficients]float32
+	targetReflection [noiseMaxCoefficients]float32
+	energy, target   float64 // mean square
+	fresh            bool    // the first block of a period
+	filter           [maxLPCOrder + 1]float32
+	state            [maxLPCOrder]float32
+	gain             float32
+	read             int
+	block            [tickSamples]float32
 }
 
 func newComfortNoise(factor int) *comfortNoise {

@@ -42,8 +42,7 @@ type NackTracker struct {
 	newestSeq uint16
 	newestTS  uint32
 	entries   []nackEntry // oldest first
-	received  int
-	budget    int // requests allowed, in tenths of a packet
+	budget    int         // requests allowed, in tenths of a packet
 	played    uint32
 	hasPlayed bool
 	loss      float64 // share of packets that did not come by themselves, of about the last 250

@@ -54,7 +54,6 @@ type NetEq struct {
 	sync     *syncBuffer
 	exp      *expander
 	bg       [2]backgroundNoise
-	random   noise
 	st       statistics
 	scaler   timestampScaler
 	nack     *NackTracker // nil without
