@@ -34,6 +34,7 @@ type busState struct {
 	sinceLoss int  // frames since the loss was looked at
 	loss      int  // percent the encoder protects against
 	newcomer  bool // a listener has had no packet yet
+	rung      int  // of the overload ladder, as the encoder is set
 	gaps      bool // every listener knows that a frame was kept back
 }
 
@@ -103,6 +104,31 @@ func (b *bus) deliver(payload []byte, refresh bool, timestamp uint32, c *counter
 	}
 	b.gaps = false
 	c.frames.Add(uint64(len(b.listeners)))
+}
+
+// follow sets the encoder to what the load of the worker and the losses of the listeners ask for.
+func (b *bus) follow(rung int, encoding *EncoderConfig) {
+	if rung != b.rung {
+		b.set(rung, encoding)
+	}
+	if rung < rungFEC {
+		b.followLoss(encoding.LossPercent)
+	}
+}
+
+// set brings the encoder to a rung of the overload ladder.
+func (b *bus) set(rung int, encoding *EncoderConfig) {
+	if b.encoder.SetComplexity(complexityAt(rung, encoding.Complexity)) != nil {
+		return // again with the next frame
+	}
+	loss := encoding.LossPercent
+	if rung >= rungFEC {
+		loss = 0 // no loss expected, no redundancy
+	}
+	if b.encoder.SetPacketLoss(loss) != nil {
+		return
+	}
+	b.loss, b.sinceLoss, b.rung = loss, lossEvery, rung
 }
 
 // followLoss sets the redundancy to what the worst eighth of the listeners loses, once a second.

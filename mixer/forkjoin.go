@@ -123,7 +123,8 @@ func (r *Room) release(b *bus) {
 	clear(b.listeners[:cap(b.listeners)])
 	b.listeners, b.excluded = b.listeners[:0], nil
 	resetter, ok := b.encoder.(interface{ Reset() error })
-	if len(r.spare) < spareBuses && ok && resetter.Reset() == nil && b.encoder.SetPacketLoss(r.encoding.LossPercent) == nil {
+	b.set(rungNone, &r.encoding)
+	if len(r.spare) < spareBuses && ok && resetter.Reset() == nil && b.rung == rungNone && b.encoder.SetPacketLoss(r.encoding.LossPercent) == nil {
 		r.spare = append(r.spare, b)
 	}
 }

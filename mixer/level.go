@@ -22,8 +22,9 @@ const (
 // Level is what a room shows of one source.
 type Level struct {
 	Owner string
-	// LevelDBov is the level of the decoded sound, before gain, in dB relative to overload: -127 (silence) to 0. In a
-	// room without listeners, which decodes nothing, it is what the sender says in its packets (RFC 6464).
+	// LevelDBov is the level of the decoded sound, before gain, in dB relative to overload: -127 (silence) to 0. Of what is
+	// not decoded, because nobody listens or others are louder, it is what the sender says in its packets (RFC 6464), as far
+	// as it can be believed, or else a guess.
 	LevelDBov int
 	Speaking  bool
 }
@@ -31,29 +32,27 @@ type Level struct {
 // meter follows the level of one source. The worker updates it, anybody reads it.
 type meter struct {
 	db      float64
-	louder  int // ticks above the one threshold
-	quieter int // ticks below the other
+	now     float64 // of the last tick, without the fall
+	louder  int     // ticks above the one threshold
+	quieter int     // ticks below the other
 	talking bool
 
 	published atomic.Int32 // level, and speaking in bit 8
 }
 
 func (m *meter) init() {
-	m.db = silentDBov
+	m.db, m.now = silentDBov, silentDBov
 	m.publish()
 }
 
 // observe takes the mean square of one tick.
 func (m *meter) observe(meanSquare float64) {
-	now := float64(silentDBov)
-	if meanSquare > 1e-13 {
-		now = max(silentDBov, min(0, 10*math.Log10(meanSquare)))
-	}
-	m.observeDB(now, 1)
+	m.observeDB(decibels(meanSquare), 1)
 }
 
 // observeDB takes a level that held for some ticks.
 func (m *meter) observeDB(now float64, ticks int) {
+	m.now = now
 	m.db = max(now, m.db-levelFallDB*float64(ticks), silentDBov)
 	if now > speakAboveDBov {
 		m.louder += ticks
@@ -76,6 +75,7 @@ func (m *meter) observeDB(now float64, ticks int) {
 
 // mute makes the source silent at once.
 func (m *meter) mute() {
+	m.now = silentDBov
 	if m.db == silentDBov && !m.talking {
 		return
 	}

@@ -133,6 +133,22 @@ type fakeBuffer struct {
 	onGet    func(now time.Duration)
 	missing  []uint16      // what NACKs returns
 	rtt      time.Duration // what NACKs was told last
+	atTime   func(now time.Duration, frame []float32)
+	guess    func(p *neteq.Packet) int // level of a packet; nil: -35
+	delay    time.Duration             // from insertion to play; 0: 20 ms
+}
+
+func (b *fakeBuffer) Forecast(p *neteq.Packet, now time.Duration) (neteq.Forecast, bool) {
+	f := neteq.Forecast{LevelDBov: -35}
+	if b.guess != nil {
+		f.LevelDBov = b.guess(p)
+	}
+	f.Start = now + 20*time.Millisecond
+	if b.delay != 0 {
+		f.Start = now + b.delay
+	}
+	f.End = f.Start + 20*time.Millisecond
+	return f, true
 }
 
 func (b *fakeBuffer) Insert(p *neteq.Packet, _ time.Duration) error {
@@ -150,6 +166,9 @@ func (b *fakeBuffer) Get(frame []float32, now time.Duration) neteq.Result {
 	clear(frame)
 	if b.sound != nil {
 		b.sound(b.pulls, frame)
+	}
+	if b.atTime != nil {
+		b.atTime(now, frame)
 	}
 	b.pulls++
 	if b.keep {

@@ -23,6 +23,9 @@ type Config struct {
 	NewEncoder func(EncoderConfig) (Encoder, error)
 	// Encoder is how rooms encode that do not say it themselves; the zero value is DefaultEncoderConfig.
 	Encoder EncoderConfig
+	// Speakers is how many sources are heard at a time, the loudest, in rooms that do not say it themselves; 0: all, which
+	// then are all decoded, always.
+	Speakers int
 	// Clock is the time since any epoch, never decreasing; nil: the monotonic clock since New. With a clock of one's own the
 	// rooms are run by Step instead of Run.
 	Clock func() time.Duration
@@ -33,6 +36,7 @@ type Config struct {
 // Mixer runs the rooms of a node.
 type Mixer struct {
 	encoding   EncoderConfig
+	speakers   int
 	newEncoder func(EncoderConfig) (Encoder, error)
 	newBuffer  func(cfg SourceConfig, channels int) (jitterBuffer, error)
 	clock      func() time.Duration
@@ -63,6 +67,9 @@ func New(cfg Config) (*Mixer, error) {
 	if cfg.Workers < 0 {
 		return nil, fmt.Errorf("%w: %d workers", ErrConfig, cfg.Workers)
 	}
+	if cfg.Speakers < 0 {
+		return nil, fmt.Errorf("%w: %d speakers", ErrConfig, cfg.Speakers)
+	}
 	if cfg.Encoder == (EncoderConfig{}) {
 		cfg.Encoder = DefaultEncoderConfig()
 	}
@@ -84,6 +91,7 @@ func New(cfg Config) (*Mixer, error) {
 	}
 	m := &Mixer{
 		encoding:   cfg.Encoder,
+		speakers:   cfg.Speakers,
 		newEncoder: cfg.NewEncoder,
 		newBuffer: func(source SourceConfig, channels int) (jitterBuffer, error) {
 			return newNetEq(source, channels, cfg.NewDecoder)

@@ -127,7 +127,7 @@ func randomLife(t *testing.T, seed uint64) {
 				case other.room == p.room && id != p.id && other.stable > 8 && p.here > 8:
 					g := float32(0)
 					if other.source != nil && other.on && !other.source.muted.Load() {
-						g = other.source.wanted()
+						g = other.source.wanted(0)
 					}
 					if heard != (g > 0) {
 						t.Fatalf("tick %d: %d hears %d: %v, gain %v", tick, p.id, id, heard, g)

@@ -11,7 +11,7 @@ import (
 
 // RoomConfig describes a room.
 type RoomConfig struct {
-	Speakers int            // how many sources are heard at a time, the loudest; 0: all
+	Speakers int            // how many sources are heard at a time, the loudest; 0: as in Config
 	Channels int            // of the mix: 1 (also for 0) or 2
 	Encoder  *EncoderConfig // nil: as in Config
 }
@@ -56,10 +56,6 @@ type Room struct {
 	half       int   // half of the frame to be filled next
 	frameStart int64 // tick at which the frame began
 	eventful   int64 // last tick in which something came or was heard
-	sum        []float64
-	whole      []float32 // the whole mix
-	minus      []float32 // the mix without somebody
-	rest       []float64 // the same, on the way
 }
 
 // owner ties the sources and listeners of one participant together.
@@ -105,12 +101,13 @@ func newRoom(m *Mixer, id string, cfg RoomConfig) (*Room, error) {
 	if cfg.Speakers < 0 {
 		return nil, fmt.Errorf("%w: %d speakers", ErrConfig, cfg.Speakers)
 	}
+	if cfg.Speakers == 0 {
+		cfg.Speakers = m.speakers
+	}
 	encoding.Channels = channels
 	r := &Room{
 		id: id, mixer: m, speakers: cfg.Speakers, channels: channels, encoding: encoding, epoch: rand.Uint32(),
 		done: make(chan struct{}), owners: map[string]*owner{},
-		sum: make([]float64, frameSamples*channels), whole: make([]float32, frameSamples*channels),
-		minus: make([]float32, frameSamples*channels), rest: make([]float64, frameSamples*channels),
 	}
 	r.parked.Store(true)
 	return r, nil
@@ -282,7 +279,7 @@ func (r *Room) enter(s *Source) {
 	if s.owner != nil {
 		s.owner.sources = append(s.owner.sources, s)
 	}
-	s.since = never
+	s.since, s.audited = never, never
 	s.sequence = len(r.sources)
 	r.sources = append(r.sources, s)
 }

@@ -486,40 +486,6 @@ func TestLossOfListenersSetsRedundancy(t *testing.T) {
 	}
 }
 
-func TestSpeakersLimit(t *testing.T) {
-	l := newLab(t, 1)
-	r := l.room(RoomConfig{Speakers: 2})
-	sounds := map[string]float32{"A": 0.1, "B": 0.2, "C": 0.05, "D": 0.012}
-	for name, v := range sounds {
-		l.source(r, name, &fakeBuffer{sound: constant(v)})
-	}
-	loud := &fakeBuffer{sound: during(200, 300, constant(0.5))}
-	l.source(r, "E", loud)
-	_, rec := l.listener(r, "X")
-	l.ticks(190)
-	level := func() float32 { return rec.pcm[len(rec.pcm)-1][959] }
-	if v := level(); v < 0.2999 || v > 0.3001 {
-		t.Errorf("the mix is %v, want the two loudest: 0.3", v)
-	}
-	l.ticks(60)
-	if v := level(); v < 0.6999 || v > 0.7001 {
-		t.Errorf("the mix is %v with a louder speaker, want 0.7", v)
-	}
-	l.ticks(200)
-	if v := level(); v < 0.2999 || v > 0.3001 {
-		t.Errorf("the mix is %v when that one is silent, want 0.3", v)
-	}
-	heard := rec.heard(1)
-	for i := 1; i < len(heard); i++ {
-		if d := heard[i] - heard[i-1]; d > 0.7/frameSamples*1.01 || (-d > 0.7/frameSamples*1.01 && -d < 0.49) {
-			t.Fatalf("step of %v at sample %d", d, i)
-		}
-	}
-	if _, err := l.m.NewRoom("x", RoomConfig{Speakers: -1}); !errors.Is(err, ErrConfig) {
-		t.Errorf("-1 speakers: %v", err)
-	}
-}
-
 func TestConfigErrors(t *testing.T) {
 	l := newLab(t, 1)
 	r := l.room(RoomConfig{})
@@ -548,4 +514,8 @@ func TestConfigErrors(t *testing.T) {
 	check("complexity", err)
 	_, err = l.m.NewRoom("x", RoomConfig{Encoder: &EncoderConfig{BitrateBps: 32000, LossPercent: 101}})
 	check("loss", err)
+	_, err = l.m.NewRoom("x", RoomConfig{Speakers: -1})
+	check("speakers of a room", err)
+	_, err = New(Config{NewDecoder: func(neteq.Format, int) (neteq.Decoder, error) { return nil, nil }, NewEncoder: l.newEncoder, Speakers: -1})
+	check("speakers", err)
 }

@@ -20,6 +20,8 @@ const (
 	skipTicks = 100
 	// maxRequests bounds the packets that NetEq knows to be missing: two seconds of 20 ms packets.
 	maxRequests = 100
+	// passTicks is how long an unheard source is moved on after its last packet: longer than any packet waits.
+	passTicks = 300
 	// publishEvery is how often, in ticks, statistics are copied for readers.
 	publishEvery = 10
 )
@@ -29,6 +31,7 @@ type jitterBuffer interface {
 	Insert(p *neteq.Packet, arrival time.Duration) error
 	Get(frame []float32, now time.Duration) neteq.Result
 	Skip(now time.Duration)
+	Forecast(p *neteq.Packet, now time.Duration) (neteq.Forecast, bool)
 	DeclareGap()
 	Stats() neteq.Stats
 	NACKs(dst []uint16, now, rtt time.Duration) []uint16
@@ -71,7 +74,7 @@ type Source struct {
 	statsMu sync.Mutex
 	stats   neteq.Stats
 
-	insertErrors, badFrames atomic.Uint64
+	insertErrors, badFrames, muzzlings atomic.Uint64
 
 	// The worker's own.
 	owner    *owner
@@ -81,13 +84,23 @@ type Source struct {
 	applied  float32   // gain at the end of the last tick
 	heard    bool      // there was sound in this tick, chosen or not
 	active   bool      // x is to be mixed
+	decoded  bool      // NetEq was asked for sound in this tick
 	chosen   bool      // one of the room's speakers; always, in a room without a limit
 	since    int64     // tick at which chosen last changed
 	missing  []uint16  // to ask for, scratch
-	quiet    bool      // NetEq yields nothing and has nothing
-	gap      bool      // NetEq was told that the sender stopped
-	claimed  int       // loudest level claimed by packets since the last look, dBov; 1: none
-	sequence int       // spreads publishing over ticks
+	rank     float64   // dBov: level of what is about to be played, falling slowly
+	ahead    float64   // the same without the fall
+	present  float64   // of what is being played
+	lead     float64   // by how much it has been louder than the quietest speaker for how long, dB times seconds
+	audit    bool      // decoded unheard, to know its level
+	audited  int64     // tick at which that ends, or ended
+	outlook  outlook
+	budget   budget
+	quiet    bool // NetEq yields nothing and has nothing
+	idle     int  // ticks without a packet
+	gap      bool // NetEq was told that the sender stopped
+	claimed  int  // loudest level claimed by packets since the last look, dBov; 1: none
+	sequence int  // spreads publishing over ticks
 }
 
 // SourceStats is a snapshot of one source.
@@ -97,6 +110,7 @@ type SourceStats struct {
 	RateLimited  uint64      // packets turned away because there were more than 500 a second, or they were over-long
 	InsertErrors uint64      // packets NetEq refused
 	BadFrames    uint64      // frames that were not finite numbers, replaced by silence
+	Muzzlings    uint64      // times it was silenced for a second because its sound took too long to decode
 	LevelDBov    int         // see Level
 	Speaking     bool
 	Muted        bool
@@ -120,7 +134,7 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 	}
 	s := &Source{
 		room: r, config: cfg, channels: channels, inbox: newInbox(), buffer: buffer, claimed: 1,
-		frame: make([]float32, frameSamples*channels),
+		frame: make([]float32, frameSamples*channels), outlook: newOutlook(), budget: newBudget(), rank: silentDBov,
 	}
 	s.x = s.frame
 	if channels != r.channels {
@@ -195,7 +209,7 @@ func (s *Source) Stats() SourceStats {
 	st := SourceStats{NetEq: s.stats}
 	s.statsMu.Unlock()
 	st.InboxFull, st.RateLimited = s.inbox.full.Load(), s.inbox.limited.Load()
-	st.InsertErrors, st.BadFrames = s.insertErrors.Load(), s.badFrames.Load()
+	st.InsertErrors, st.BadFrames, st.Muzzlings = s.insertErrors.Load(), s.badFrames.Load(), s.muzzlings.Load()
 	st.LevelDBov, st.Speaking = s.meter.read()
 	st.Muted = s.muted.Load()
 	return st
@@ -208,16 +222,21 @@ func (s *Source) Close() {
 	}
 }
 
-// wanted returns the gain to reach by the end of the tick.
-func (s *Source) wanted() float32 {
-	if s.muted.Load() || s.closed.Load() {
+// silenced tells whether nothing is to be heard of the source in tick n, whoever speaks.
+func (s *Source) silenced(n int64) bool {
+	return s.muted.Load() || s.closed.Load() || s.budget.exceeded(n)
+}
+
+// wanted returns the gain to reach by the end of tick n.
+func (s *Source) wanted(n int64) float32 {
+	if s.silenced(n) {
 		return 0
 	}
 	return math.Float32frombits(s.gain.Load())
 }
 
 // drain moves what has come into NetEq and returns how many packets that were.
-func (s *Source) drain() int {
+func (s *Source) drain(now time.Duration) int {
 	n := 0
 	for {
 		p, arrival := s.inbox.peek()
@@ -229,6 +248,8 @@ func (s *Source) drain() int {
 		}
 		if s.buffer.Insert(p, arrival) != nil {
 			s.insertErrors.Add(1)
+		} else if f, ok := s.buffer.Forecast(p, now); ok {
+			s.outlook.add(f, p)
 		}
 		s.inbox.pop()
 		n++
@@ -243,10 +264,11 @@ func (s *Source) skip(ticks int64, now time.Duration) {
 	}
 }
 
-// pull takes the 10 ms of this tick out of NetEq and measures them. Muted and departed sources are not decoded.
-func (s *Source) pull(now time.Duration) {
-	s.active, s.heard = false, false
-	if s.applied == 0 && s.wanted() == 0 {
+// pull takes the 10 ms of tick n out of NetEq and measures them. Muted and departed sources, and those that are neither heard
+// nor audited, are not decoded.
+func (s *Source) pull(n int64, now time.Duration) {
+	s.active, s.heard, s.decoded = false, false, false
+	if s.applied == 0 && s.wanted(n) == 0 {
 		if !s.gap {
 			s.gap = true
 			s.buffer.DeclareGap()
@@ -257,7 +279,16 @@ func (s *Source) pull(now time.Duration) {
 		return
 	}
 	s.gap = false
+	if !s.chosen && !s.audit && s.applied == 0 {
+		s.pass(now)
+		return
+	}
+	s.decoded = true
+	before := s.room.mixer.clock()
 	result := s.buffer.Get(s.frame, now)
+	if s.budget.spend(s.room.mixer.clock()-before, n) {
+		s.muzzlings.Add(1)
+	}
 	s.quiet = result.Muted
 	peak, power := measure(s.frame)
 	if !(power < 1e6) { // not a number, or beyond any
@@ -266,11 +297,25 @@ func (s *Source) pull(now time.Duration) {
 	}
 	s.meter.observe(power)
 	s.heard = peak >= silentPeak
+	if result.Speech != neteq.Concealment && s.outlook.verify(power) {
+		// A place that was got by a false claim is not kept for any time.
+		s.since, s.rank = n-speakerStayTicks, silentDBov
+		s.room.worker.liars.Add(1)
+	}
 }
 
-// request asks for what is missing.
+// pass moves on a source that is not heard, by a tick, and shows the level that its packets tell.
+func (s *Source) pass(now time.Duration) {
+	if s.idle++; s.idle <= passTicks {
+		s.buffer.Skip(now)
+	}
+	s.quiet = s.idle > passTicks
+	s.meter.observeDB(s.outlook.now(), 1)
+}
+
+// request asks for what is missing, if it is to be heard.
 func (s *Source) request(now time.Duration) {
-	if s.config.Requests == nil || s.quiet {
+	if s.config.Requests == nil || s.quiet || !s.decoded {
 		return
 	}
 	s.missing = s.buffer.NACKs(s.missing[:0], now, time.Duration(s.rtt.Load()))
@@ -281,14 +326,14 @@ func (s *Source) request(now time.Duration) {
 
 // shape makes x of what was pulled, on its way from the gain of the last tick to the one wanted now, and says by active
 // whether there is anything to hear in it.
-func (s *Source) shape() {
+func (s *Source) shape(n int64) {
 	from, to := s.applied, float32(0)
 	if s.chosen {
-		to = s.wanted()
+		to = s.wanted(n)
 	}
 	if !s.heard {
-		if to == 0 {
-			s.applied = 0
+		if to == 0 || s.room.speakers > 0 {
+			s.applied = to // nobody hears a ramp of silence, and the first sound shall be whole
 		}
 		return
 	}

@@ -18,6 +18,18 @@ type Stats struct {
 
 	Rooms, ActiveRooms, Sources, Listeners, Buses int64
 
+	Decodes   uint64 // source ticks (10 ms of one source) that were taken through a decoder
+	Elections uint64 // times a source got one of a room's places
+	Liars     uint64 // times a sender was found to state false audio levels
+
+	// Load is the share of its time that the busiest worker works, 0 to 1; Rung its place on the overload ladder, 0 (all is
+	// well) to Rungs-1 (refuse joins). Climbs counts by rung how often a worker got there, Descents how often it left one
+	// downwards.
+	Load     float64
+	Rung     int
+	Climbs   [Rungs]uint64
+	Descents uint64
+
 	Encodes       uint64 // frames encoded
 	SilentFrames  uint64 // frames of a silent bus that were not encoded
 	EncodeErrors  uint64
@@ -92,7 +104,7 @@ func (h *histogram) addTo(out *Histogram) {
 type counters struct {
 	ticks, late, caughtUp, skipped, panics      atomic.Uint64
 	encodes, silentFrames, encodeErrors, frames atomic.Uint64
-	forks, joins                                atomic.Uint64
+	forks, joins, decodes, elections, liars     atomic.Uint64
 	active                                      atomic.Int64
 	lateness, duration                          histogram
 }
@@ -115,6 +127,10 @@ func (m *Mixer) Stats() Stats {
 		st.Frames += w.frames.Load()
 		st.Forks += w.forks.Load()
 		st.Joins += w.joins.Load()
+		st.Decodes += w.decodes.Load()
+		st.Elections += w.elections.Load()
+		st.Liars += w.liars.Load()
+		w.ladder.addTo(&st)
 		st.ActiveRooms += w.active.Load()
 		w.lateness.addTo(&st.Lateness)
 		w.duration.addTo(&st.Duration)

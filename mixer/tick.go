@@ -48,9 +48,10 @@ func (r *Room) deaf(n int64, now time.Duration) {
 	ticks := n - r.pulled
 	r.pulled = n
 	for _, s := range r.sources {
-		if s.drain() > 0 {
+		if s.drain(now) > 0 {
 			r.eventful = n
 		}
+		s.chosen, s.audit, s.decoded, s.idle = false, false, false, 0
 		s.skip(ticks, now)
 		r.claim(s, int(ticks))
 		s.publish()
@@ -75,29 +76,34 @@ func (r *Room) listenTick(n int64, now time.Duration) {
 	r.align(n, missed)
 	for _, s := range r.sources {
 		quiet := s.quiet
-		if s.drain() > 0 {
-			r.eventful = n
+		if s.drain(now) > 0 {
+			r.eventful, s.idle = n, 0
 		}
+		s.claimed = 1
 		if missed > 0 && !quiet {
 			s.skip(missed, now)
 		}
-		s.pull(now)
+	}
+	r.choose(n, now)
+	decodes := 0
+	for _, s := range r.sources {
+		s.pull(n, now)
 		s.request(now)
-		s.claimed = 1
+		if s.decoded {
+			decodes++
+		}
 		if !s.quiet {
 			r.eventful = n
 		}
 		if (n+int64(s.sequence))%publishEvery == 0 {
 			s.publish()
 		}
-	}
-	r.choose(n)
-	for _, s := range r.sources {
-		s.shape()
+		s.shape(n)
 		if s.active && s.owner != nil {
 			s.owner.active, s.owner.lastActive = true, r.mixed
 		}
 	}
+	r.worker.decodes.Add(uint64(decodes))
 	r.regroup()
 	r.mix()
 	if r.half == 0 {
@@ -158,6 +164,7 @@ func (r *Room) regroup() {
 // mix sums the active sources once and takes out of the sum, per bus, what its listeners must not hear. The sum is in
 // float64, in which adding and taking away float32 samples is exact: of one's own voice not the last bit remains.
 func (r *Room) mix() {
+	sum, whole := r.worker.scratch.sum[:frameSamples*r.channels], r.worker.scratch.whole[:frameSamples*r.channels]
 	active := 0
 	for _, s := range r.sources {
 		if !s.active {
@@ -165,11 +172,11 @@ func (r *Room) mix() {
 		}
 		if active == 0 {
 			for i, v := range s.x {
-				r.sum[i] = float64(v)
+				sum[i] = float64(v)
 			}
 		} else {
 			for i, v := range s.x {
-				r.sum[i] += float64(v)
+				sum[i] += float64(v)
 			}
 		}
 		active++
@@ -189,21 +196,22 @@ func (r *Room) mix() {
 			b.mixTick(nil, r.half)
 		case own == 0:
 			if !wholeReady {
-				for i, v := range r.sum {
-					r.whole[i] = float32(v)
+				for i, v := range sum {
+					whole[i] = float32(v)
 				}
 				wholeReady = true
 			}
-			b.mixTick(r.whole, r.half)
+			b.mixTick(whole, r.half)
 		default:
-			r.without(b.excluded)
-			b.mixTick(r.minus, r.half)
+			b.mixTick(r.without(b.excluded), r.half)
 		}
 	}
 }
 
-// without fills minus with the sum less an owner's sources.
-func (r *Room) without(o *owner) {
+// without returns the sum less an owner's sources, valid until the next call.
+func (r *Room) without(o *owner) []float32 {
+	x := &r.worker.scratch
+	sum, minus, rest := x.sum[:frameSamples*r.channels], x.minus[:frameSamples*r.channels], x.rest[:frameSamples*r.channels]
 	first := true
 	for _, s := range o.sources {
 		if !s.active {
@@ -211,28 +219,29 @@ func (r *Room) without(o *owner) {
 		}
 		if first && len(o.sources) == 1 {
 			for i, v := range s.x {
-				r.minus[i] = float32(r.sum[i] - float64(v))
+				minus[i] = float32(sum[i] - float64(v))
 			}
-			return
+			return minus
 		}
 		if first {
-			copy(r.rest, r.sum)
+			copy(rest, sum)
 			first = false
 		}
 		for i, v := range s.x {
-			r.rest[i] -= float64(v)
+			rest[i] -= float64(v)
 		}
 	}
-	for i, v := range r.rest {
-		r.minus[i] = float32(v)
+	for i, v := range rest {
+		minus[i] = float32(v)
 	}
+	return minus
 }
 
 // send encodes every bus and hands out the frames.
 func (r *Room) send() {
 	timestamp := r.epoch + uint32(r.frameStart)*frameSamples
 	for _, b := range r.buses {
-		b.followLoss(r.encoding.LossPercent)
+		b.follow(r.worker.rung, &r.encoding)
 		payload, refresh := b.encode(&r.worker.counters)
 		b.deliver(payload, refresh, timestamp, &r.worker.counters)
 	}

@@ -22,13 +22,23 @@ const (
 // worker runs the ticks of its rooms, one after the other.
 type worker struct {
 	counters
-	mixer *Mixer
-	index int
-	slots [phases]slot // the worker's own
+	ladder
+	mixer   *Mixer
+	index   int
+	slots   [phases]slot // the worker's own
+	scratch scratch      // the same
 
 	mu    sync.Mutex
 	woken *Room         // rooms to be put on the list, linked by Room.next
 	wakeC chan struct{} // capacity one
+}
+
+// scratch is what mixing needs within a tick, whatever room it is.
+type scratch struct {
+	sum   [2 * frameSamples]float64
+	rest  [2 * frameSamples]float64 // the sum without somebody
+	whole [2 * frameSamples]float32 // the whole mix
+	minus [2 * frameSamples]float32 // the mix without somebody
 }
 
 // slot holds the rooms of one phase.
@@ -99,6 +109,7 @@ func (w *worker) step() (next time.Duration, any bool) {
 		w.enlist(now)
 		phase, at, ok := w.earliest()
 		if !ok {
+			w.ladder.idle()
 			return 0, false
 		}
 		if at > now {
@@ -146,12 +157,13 @@ func (w *worker) enlist(now time.Duration) {
 func (w *worker) runSlot(phase int, now time.Duration) {
 	s := &w.slots[phase]
 	behind := int64((now - due(s.tick, phase)) / tickDuration)
-	if behind > maxCatchUp {
+	skipped := behind > maxCatchUp
+	if skipped {
 		s.tick += behind
 		w.skipped.Add(uint64(behind) * uint64(len(s.rooms)))
 		behind = 0
 	}
-	n := s.tick
+	n, begun := s.tick, now
 	s.tick++
 	for i := 0; i < len(s.rooms); {
 		late := now - due(n, phase)
@@ -175,6 +187,7 @@ func (w *worker) runSlot(phase int, now time.Duration) {
 		w.duration.observe(end - now)
 		now = end
 	}
+	w.measure(now-begun, now, skipped)
 }
 
 // tickRoom is the boundary at which a panic ends: the room is closed, the others go on.

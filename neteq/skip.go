@@ -53,8 +53,19 @@ func (n *NetEq) Skip(now time.Duration) {
 	if n.hist.count == 0 {
 		return
 	}
-	// Where the play position would be, were it at the target delay.
-	due := n.newestTS + uint32(timeToSamples(n.hist.lateness(n.newestTS, now)-n.target()))
+	n.pass(n.skipDue())
+}
+
+// skipDelay is the delay kept in skip mode: the target, but no less than what a tick and its phase need.
+func (n *NetEq) skipDelay() time.Duration { return max(startDelay, n.target()) }
+
+// skipDue is where the play position is in skip mode.
+func (n *NetEq) skipDue() uint32 {
+	return n.newestTS + uint32(timeToSamples(n.hist.lateness(n.newestTS, n.now)-n.skipDelay()))
+}
+
+// pass drops the packets that end before due, but for the newest four.
+func (n *NetEq) pass(due uint32) {
 	for h := n.buf.head(); h != nil && !newer32(h.timestamp+uint32(h.samples), due); h = n.buf.head() {
 		if h.kind == kindSpeech && (h.redLevel == 0 || n.skip.count == 0 || n.buf.slots[n.skip.slots[n.skip.count-1]].timestamp != h.timestamp) {
 			n.skip.keep(n.buf, n.buf.take())
@@ -65,10 +76,16 @@ func (n *NetEq) Skip(now time.Duration) {
 }
 
 // prime ends skip mode: the kept packets go through the decoder, and what comes out is heard by nobody but becomes the
-// history that concealment needs.
+// history that concealment needs. Playing goes on where it would be, in the middle of a packet if need be. When nothing is due,
+// as in a pause of the sender, the next packet is one to start with.
 func (n *NetEq) prime() {
 	n.skip.active = false
-	last := uint32(0)
+	due, known := uint32(0), n.hist.count > 0
+	if known {
+		due = n.skipDue()
+		n.pass(due)
+	}
+	primed := false
 	for i, slot := range n.skip.slots[:n.skip.count] {
 		f := &n.buf.slots[slot]
 		if i == 0 && n.skip.count < primePackets {
@@ -79,16 +96,19 @@ func (n *NetEq) prime() {
 		if k := n.decode(f); k > 0 {
 			n.sync.append(&n.dec, k)
 			n.sync.read += k
-			last = f.timestamp + uint32(k)
+			n.lastSeq, n.lastFrame = f.sequence, f.samples
+			primed = true
 		}
 	}
-	if n.skip.count > 0 && last != 0 {
+	if primed {
 		// What was decoded last lies just before the play position: keep the overlap unplayed, as silence to fade in from.
 		n.sync.clearFuture()
 		n.sync.appendZeros(overlapSamples)
-		n.endTS = last
-		n.state = statePlaying
 		n.gen = 0
+		if h := n.buf.head(); known && h != nil && h.kind == kindSpeech && !newer32(h.timestamp, due) {
+			n.endTS = due
+			n.state = statePlaying
+		}
 	}
 	n.skip.release(n.buf)
 	n.rampLeft = tickSamples
