@@ -60,6 +60,7 @@ type ladder struct {
 	low    time.Duration
 	hold   time.Duration
 	fell   time.Duration // when a rung was last left downwards
+	left   bool          // that was the last move
 
 	published atomic.Int32
 	load      atomic.Uint64 // bits of a float64, of the last window
@@ -92,17 +93,19 @@ func (l *ladder) worked(took, now time.Duration, skipped bool) int {
 	}
 	switch {
 	case (full || l.high >= 2) && l.rung < Rungs-1:
-		if l.hold == 0 || now-l.fell > l.hold {
+		switch {
+		case l.hold == 0 || l.left && now-l.fell > l.hold:
 			l.hold = leastHold
-		} else {
+		case l.left:
 			l.hold = min(longestHold, 2*l.hold)
 		}
+		l.left = false
 		l.high = 0
 		l.set(l.rung + 1)
 		l.climbs[l.rung].Add(1)
 		return 1
 	case l.rung > rungNone && l.low >= l.hold:
-		l.low, l.fell = 0, now
+		l.low, l.fell, l.left = 0, now, true
 		l.set(l.rung - 1)
 		l.descents.Add(1)
 		return -1

@@ -24,7 +24,8 @@ type lab struct {
 	noCopy   bool        // encoders cannot be forked
 	refuse   bool        // encoders cannot be made
 	record   bool        // encoders keep what they encode
-	panics   uint64      // rooms that are meant to panic
+	onEncode func(*fakeEncoder)
+	panics   uint64 // rooms that are meant to panic
 }
 
 func newLab(t testing.TB, workers int) *lab {
@@ -62,7 +63,7 @@ func (l *lab) newEncoder(cfg EncoderConfig) (Encoder, error) {
 	if l.refuse {
 		return nil, errTest
 	}
-	e := &fakeEncoder{lab: l, id: len(l.encoders), cfg: cfg, hash: 14695981039346656037}
+	e := &fakeEncoder{lab: l, id: len(l.encoders), cfg: cfg, complexity: cfg.Complexity, loss: cfg.LossPercent, hash: 14695981039346656037}
 	l.encoders = append(l.encoders, e)
 	if l.noCopy {
 		return plainEncoder{e}, nil
@@ -225,16 +226,17 @@ func during(from, to int, sound func(int, []float32)) func(int, []float32) {
 
 // fakeEncoder yields payloads that depend on every sample it has ever encoded, and can be found by what they say.
 type fakeEncoder struct {
-	lab     *lab
-	id      int
-	cfg     EncoderConfig
-	hash    uint64
-	silence int
-	loss    int
-	calls   int
-	resets  int
-	frames  [][]float32
-	last    []float32
+	lab        *lab
+	id         int
+	cfg        EncoderConfig
+	hash       uint64
+	silence    int
+	loss       int
+	complexity int
+	calls      int
+	resets     int
+	frames     [][]float32
+	last       []float32
 }
 
 const fakePayload = 16
@@ -244,6 +246,9 @@ func (e *fakeEncoder) Encode(pcm []float32, out []byte) (int, error) {
 		return 0, errTest
 	}
 	e.calls++
+	if e.lab.onEncode != nil {
+		e.lab.onEncode(e)
+	}
 	h := e.hash
 	for _, v := range pcm {
 		h = (h ^ uint64(math.Float32bits(v))) * 1099511628211
@@ -273,8 +278,11 @@ func (e *fakeEncoder) Encode(pcm []float32, out []byte) (int, error) {
 	return fakePayload, nil
 }
 
-func (e *fakeEncoder) SetBitrate(int) error            { return nil }
-func (e *fakeEncoder) SetComplexity(int) error         { return nil }
+func (e *fakeEncoder) SetBitrate(int) error { return nil }
+func (e *fakeEncoder) SetComplexity(complexity int) error {
+	e.complexity = complexity
+	return nil
+}
 func (e *fakeEncoder) SetPacketLoss(percent int) error { e.loss = percent; return nil }
 func (e *fakeEncoder) Reset() error {
 	e.resets++
@@ -287,7 +295,7 @@ func (e *fakeEncoder) CopyState(from any) error {
 	if !ok {
 		return errTest
 	}
-	e.hash, e.silence, e.loss = src.hash, src.silence, src.loss
+	e.hash, e.silence, e.loss, e.complexity = src.hash, src.silence, src.loss, src.complexity
 	return nil
 }
 

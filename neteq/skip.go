@@ -112,4 +112,7 @@ func (n *NetEq) prime() {
 	}
 	n.skip.release(n.buf)
 	n.rampLeft = tickSamples
+	if n.state == stateWaiting {
+		n.declared = true // what nobody heard is not missed
+	}
 }
