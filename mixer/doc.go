@@ -10,9 +10,17 @@
 // fork off: limiter, half-filled frame and encoder state are copied before the first sample that differs, so their stream goes on
 // unbroken. After a second without a sound of their own they join the shared bus again, at a frame boundary.
 //
+// A room with a limit of speakers hears the loudest. They are chosen by the packets that lie in their buffers: by the level
+// that senders state (RFC 6464) or, without it, by what a payload tells undecoded. So a place is taken, and the decoder brought
+// into step, before the first syllable is due, and nobody else is decoded. What is stated is compared with what is decoded;
+// who lies is judged by the payload, and decoded unheard now and then to see. speakers.go has the rules, outlook.go the levels.
+//
 // Silence is free: a bus whose encoder is in DTX and whose mix is silent is not encoded but for a refresh every 400 ms,
-// a room without listeners decodes nothing, and a room in which nothing happens is off its worker's list until a packet
-// or a command comes.
+// a room without listeners only fetches its packets, ten times a second, and a room in which nothing happens is off its
+// worker's list until a packet or a command comes.
+//
+// A worker that does not find the time does less, step by step: no redundancy, lower complexity, fewer speakers, and at last it
+// asks for nobody to join (ladder.go). A source that takes too long to decode is silent for a second (budget.go).
 //
 // What it refuses to know: SDP, UDP, RTP headers, SRTP, who may join. Packets come in by Source.Push, frames go out by
 // Sink.WriteFrame.

@@ -64,7 +64,7 @@ type ladder struct {
 
 	published atomic.Int32
 	load      atomic.Uint64 // bits of a float64, of the last window
-	climbs    [Rungs]atomic.Uint64
+	climbs    [Rungs - 1]atomic.Uint64
 	descents  atomic.Uint64
 }
 
@@ -102,7 +102,7 @@ func (l *ladder) worked(took, now time.Duration, skipped bool) int {
 		l.left = false
 		l.high = 0
 		l.set(l.rung + 1)
-		l.climbs[l.rung].Add(1)
+		l.climbs[l.rung-1].Add(1)
 		return 1
 	case l.rung > rungNone && l.low >= l.hold:
 		l.low, l.fell, l.left = 0, now, true

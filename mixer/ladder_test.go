@@ -50,7 +50,7 @@ func TestOverloadLadder(t *testing.T) {
 	c := newCostly(t, encoding, 8)
 	c.run(3 * time.Second)
 	st := c.m.Stats()
-	if st.Rung != 0 || st.Load < 0.2 || st.Load > 0.7 || st.Climbs != [Rungs]uint64{} {
+	if st.Rung != 0 || st.Load < 0.2 || st.Load > 0.7 || st.Climbs != [Rungs - 1]uint64{} {
 		t.Fatalf("load %.2f, rung %d", st.Load, st.Rung)
 	}
 	e := c.encoders[0]
@@ -86,7 +86,7 @@ func TestOverloadLadder(t *testing.T) {
 	}
 	st = c.m.Stats()
 	for rung := 1; rung < Rungs; rung++ {
-		if st.Climbs[rung] == 0 {
+		if st.Climbs[rung-1] == 0 {
 			t.Errorf("rung %d was not counted", rung)
 		}
 	}
@@ -218,5 +218,30 @@ func TestComplexityAt(t *testing.T) {
 		if got := complexityAt(c.rung, c.configured); got != c.want {
 			t.Errorf("rung %d of complexity %d: %d, want %d", c.rung, c.configured, got, c.want)
 		}
+	}
+}
+
+// New rooms go where there is time for them, and a node is overloaded when there is none left.
+func TestRoomsAvoidOverloadedWorkers(t *testing.T) {
+	l := newLab(t, 2)
+	l.m.workers[0].ladder.set(rungFEC)
+	for range 20 {
+		if r := l.room(RoomConfig{}); r.worker.index != 1 {
+			t.Fatal("a room was given to an overloaded worker")
+		}
+	}
+	l.m.workers[0].ladder.set(rungRefuse)
+	if l.m.Overloaded() {
+		t.Error("overloaded, with a worker that is not")
+	}
+	l.m.workers[1].ladder.set(rungRefuse)
+	r := l.room(RoomConfig{})
+	if !l.m.Overloaded() || !r.Overloaded() {
+		t.Error("not overloaded, with all workers at the last rung")
+	}
+	l.tick() // nothing to do for either
+	l.tick()
+	if l.m.Overloaded() || r.Overloaded() {
+		t.Error("overloaded, with nothing to do")
 	}
 }

@@ -150,7 +150,8 @@ func (m *Mixer) NewRoom(id string, cfg RoomConfig) (*Room, error) {
 	for phase := range phases {
 		for i, w := range m.workers {
 			p := m.placed[i][phase]
-			if n := p[0] + p[1]; least < 0 || n < least {
+			// Fewest rooms, and least overload before that.
+			if n := p[0] + p[1] + int(w.published.Load())<<32; least < 0 || n < least {
 				least = n
 				r.worker, r.phase, r.parity = w, phase, 0
 				if p[1] < p[0] {

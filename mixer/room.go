@@ -36,6 +36,7 @@ type Room struct {
 
 	mail   atomic.Bool // pending is not empty
 	parked atomic.Bool // not on the worker's list
+	dozing atomic.Bool // on its list of those without listeners
 	closed atomic.Bool
 	done   chan struct{}
 	next   *Room // in the worker's list of rooms to be woken
@@ -51,6 +52,7 @@ type Room struct {
 	spare      []*bus
 	waiting    []*Listener // those whose bus could not be made
 	started    bool
+	asleep     bool  // on the list of those without listeners
 	pulled     int64 // last tick to which the sources were moved on
 	mixed      int64 // ticks that were mixed
 	half       int   // half of the frame to be filled next
@@ -223,9 +225,9 @@ func (r *Room) removeListener(l *Listener) {
 	_ = r.post(command{kind: dropListener, listener: l})
 }
 
-// wake puts a parked room back on its worker's list.
+// wake puts a parked or dozing room back on its worker's list.
 func (r *Room) wake() {
-	if r.parked.CompareAndSwap(true, false) {
+	if r.parked.CompareAndSwap(true, false) || r.dozing.CompareAndSwap(true, false) {
 		r.worker.admit(r)
 	}
 }

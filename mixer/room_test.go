@@ -222,6 +222,55 @@ func TestRoomWithoutListenersCostsNothing(t *testing.T) {
 	}
 }
 
+// A room with nobody listening does not tick: it fetches its packets ten times a second, until somebody comes.
+func TestRoomWithoutListenersDozes(t *testing.T) {
+	l := newLab(t, 1)
+	r, other := l.room(RoomConfig{}), l.room(RoomConfig{})
+	b := &fakeBuffer{sound: constant(0.3)}
+	s := l.source(r, "A", b)
+	p := &neteq.Packet{Payload: []byte{1}}
+	send := func(ticks int) {
+		for k := range ticks {
+			if k%2 == 0 {
+				s.Push(p, l.now)
+			}
+			l.tick()
+		}
+	}
+	send(100)
+	before := l.m.Stats()
+	send(200)
+	if n := l.m.Stats().Ticks - before.Ticks; n < 19 || n > 21 {
+		t.Errorf("%d ticks in two seconds without a listener, want 20", n)
+	}
+	if len(b.inserted) < 140 || s.Stats().InboxFull > 0 {
+		t.Errorf("%d packets were fetched, %d turned away", len(b.inserted), s.Stats().InboxFull)
+	}
+	for k := range 12 { // at every distance from the next look
+		x, rec := l.listener(r, "X")
+		send(3)
+		if rec.count == 0 {
+			t.Fatalf("join %d: nothing heard in 30 ms", k)
+		}
+		send(10 + k)
+		x.Close()
+		send(20)
+		before = l.m.Stats()
+		send(100)
+		if n := l.m.Stats().Ticks - before.Ticks; n < 9 || n > 11 {
+			t.Fatalf("join %d: %d ticks in a second after the listener left, want 10", k, n)
+		}
+	}
+	// Rooms of the same phase do not disturb one another; closing works in the doze.
+	l.listener(other, "Y")
+	send(50)
+	r.Close()
+	l.ticks(20)
+	if st := l.m.Stats(); st.ActiveRooms != 1 || st.Rooms != 1 {
+		t.Errorf("%d rooms active of %d", st.ActiveRooms, st.Rooms)
+	}
+}
+
 func TestJoinAndLeave(t *testing.T) {
 	l := newLab(t, 1)
 	r := l.room(RoomConfig{})

@@ -88,8 +88,10 @@ type Source struct {
 	chosen   bool      // one of the room's speakers; always, in a room without a limit
 	since    int64     // tick at which chosen last changed
 	missing  []uint16  // to ask for, scratch
-	rank     float64   // dBov: level of what is about to be played, falling slowly
-	ahead    float64   // the same without the fall
+	rank     float64   // dBov: level of what is about to be played, held for a while
+	held     int       // ticks since that was reached
+	calm     int       // ticks since anything but silence was about to be played
+	ahead    float64   // rank without the hold
 	present  float64   // of what is being played
 	lead     float64   // by how much it has been louder than the quietest speaker for how long, dB times seconds
 	audit    bool      // decoded unheard, to know its level

@@ -9,8 +9,11 @@ const (
 	challengerLead   = 3 * 0.040
 	// speakerStayTicks is how long a place is kept at least, so that nobody is cut off within a word.
 	speakerStayTicks = 50
-	// rankFallDB is how far a rank falls per tick: from loud speech to the level at which a place is lost in 300 ms.
-	rankFallDB = 1.5
+	// A speaker counts for the loudest of the last 300 ms, so that a pause between two syllables is none, and then less and
+	// less: rankFallDB per tick. One that has been quiet for calmTicks, longer than such a pause, counts for what it is.
+	holdTicks  = 30
+	rankFallDB = 3
+	calmTicks  = 15
 	// enterDBov is the level from which somebody is heard at all, 20 dB below the quietest speech, and leaveDBov that below
 	// which the place is given up.
 	enterDBov = -65
@@ -68,12 +71,14 @@ func (r *Room) choose(n int64, now time.Duration) {
 		places--
 		r.worker.elections.Add(1)
 	}
-	weakest := r.quietest(n, speakerStayTicks)
-	for _, s := range r.sources {
-		if weakest != nil && !s.chosen && s.present >= weakest.rank+challengerLeadDB {
-			s.lead += (s.present - weakest.rank) * tickDuration.Seconds()
-		} else {
-			s.lead = 0
+	if weakest := r.quietest(n, speakerStayTicks); weakest != nil {
+		standing := weakest.standing()
+		for _, s := range r.sources {
+			if !s.chosen && s.present >= standing+challengerLeadDB {
+				s.lead += (s.present - standing) * tickDuration.Seconds()
+			} else {
+				s.lead = 0
+			}
 		}
 	}
 	r.audit(n, now, places)
@@ -87,26 +92,38 @@ func (s *Source) look(now time.Duration) {
 		s.present = max(s.present, s.meter.now)
 		s.ahead = max(s.ahead, s.meter.now)
 	}
-	s.rank = max(s.ahead, s.rank-rankFallDB)
+	if s.held++; s.ahead >= s.rank {
+		s.rank, s.held = s.ahead, 0
+	} else if s.held > holdTicks {
+		s.rank = max(s.ahead, s.rank-rankFallDB)
+	}
+	if s.calm++; s.ahead >= hushBelowDBov {
+		s.calm = 0
+	}
+}
+
+// standing is what a speaker's place is defended with.
+func (s *Source) standing() float64 {
+	if s.calm >= calmTicks {
+		return s.ahead
+	}
+	return s.rank
 }
 
 // beats tells whether s may take the place of a speaker. One who has stopped speaking gives way at once.
 func (s *Source) beats(speaker *Source, now time.Duration) bool {
-	mark := speaker.rank + challengerLeadDB
-	if s.rank < mark {
+	standing := speaker.standing()
+	if s.ahead < standing+challengerLeadDB {
 		return false
 	}
-	if speaker.ahead < hushBelowDBov {
-		return true
-	}
-	return s.lead+s.outlook.lead(speaker.rank, challengerLeadDB, now) >= challengerLead
+	return speaker.calm >= calmTicks || s.lead+s.outlook.lead(standing, challengerLeadDB, now) >= challengerLead
 }
 
 // loudest returns the loudest source that waits for a place.
 func (r *Room) loudest(n int64) *Source {
 	var best *Source
 	for _, s := range r.sources {
-		if !s.chosen && s.ahead >= enterDBov && (best == nil || s.rank > best.rank) && !s.silenced(n) {
+		if !s.chosen && s.ahead >= enterDBov && (best == nil || s.ahead > best.ahead) && !s.silenced(n) {
 			best = s
 		}
 	}
@@ -117,7 +134,7 @@ func (r *Room) loudest(n int64) *Source {
 func (r *Room) quietest(n, stay int64) *Source {
 	var best *Source
 	for _, s := range r.sources {
-		if s.chosen && n-s.since >= stay && (best == nil || s.rank < best.rank) {
+		if s.chosen && n-s.since >= stay && (best == nil || s.standing() < best.standing()) {
 			best = s
 		}
 	}

@@ -23,11 +23,10 @@ type Stats struct {
 	Liars     uint64 // times a sender was found to state false audio levels
 
 	// Load is the share of its time that the busiest worker works, 0 to 1; Rung its place on the overload ladder, 0 (all is
-	// well) to Rungs-1 (refuse joins). Climbs counts by rung how often a worker got there, Descents how often it left one
-	// downwards.
+	// well) to Rungs-1 (refuse joins). Climbs counts how often a worker got to rung 1, 2 and so on, Descents how often it left one downwards.
 	Load     float64
 	Rung     int
-	Climbs   [Rungs]uint64
+	Climbs   [Rungs - 1]uint64
 	Descents uint64
 
 	Encodes       uint64 // frames encoded

@@ -33,9 +33,7 @@ func (r *Room) tick(n int64, now time.Duration) bool {
 		r.eventful = n
 	}
 	if r.listeners == 0 {
-		if n%deafEvery == 0 || n-r.pulled > deafEvery {
-			r.deaf(n, now)
-		}
+		r.deaf(n, now)
 	} else {
 		r.listenTick(n, now)
 	}
@@ -245,6 +243,20 @@ func (r *Room) send() {
 		payload, refresh := b.encode(&r.worker.counters)
 		b.deliver(payload, refresh, timestamp, &r.worker.counters)
 	}
+}
+
+// doze puts a room without listeners to where it is run ten times a second, which only a command changes, and returns whether
+// it did.
+func (r *Room) doze() bool {
+	if r.listeners > 0 {
+		return false
+	}
+	r.dozing.Store(true)
+	if (r.mail.Load() || r.closed.Load()) && r.dozing.CompareAndSwap(true, false) {
+		return false
+	}
+	r.asleep = true
+	return true
 }
 
 // park takes the room off the list when nothing happens in it, and returns whether it did. A packet or a command that

@@ -3,6 +3,7 @@ package mixer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,8 +44,19 @@ type scratch struct {
 
 // slot holds the rooms of one phase.
 type slot struct {
-	rooms []*Room
-	tick  int64 // to be run next, when there are rooms
+	rooms  []*Room // those with listeners: run every tick
+	dozing []*Room // those without: run every deafEvery ticks
+	tick   int64   // to be run next, when there are rooms
+	ran    int64   // last tick that was run
+	dozed  int64   // last tick in which the dozing rooms were run
+}
+
+// next is the tick to be run next, when there is one.
+func (s *slot) next() (n int64, any bool) {
+	if len(s.rooms) > 0 {
+		return s.tick, true
+	}
+	return max(s.tick, s.dozed+deafEvery), len(s.dozing) > 0
 }
 
 func newWorker(m *Mixer, index int) *worker {
@@ -123,11 +135,11 @@ func (w *worker) step() (next time.Duration, any bool) {
 
 func (w *worker) earliest() (phase int, at time.Duration, ok bool) {
 	for p := range w.slots {
-		s := &w.slots[p]
-		if len(s.rooms) == 0 {
+		n, any := w.slots[p].next()
+		if !any {
 			continue
 		}
-		if d := due(s.tick, p); !ok || d < at {
+		if d := due(n, p); !ok || d < at {
 			phase, at, ok = p, d, true
 		}
 	}
@@ -144,8 +156,12 @@ func (w *worker) enlist(now time.Duration) {
 		next := r.next
 		r.next = nil
 		s := &w.slots[r.phase]
+		if r.asleep {
+			r.asleep = false
+			s.dozing = slices.DeleteFunc(s.dozing, func(x *Room) bool { return x == r })
+		}
 		if len(s.rooms) == 0 {
-			s.tick = firstDue(now, r.phase)
+			s.tick = max(firstDue(now, r.phase), s.ran+1)
 		}
 		s.rooms = append(s.rooms, r)
 		w.active.Add(1)
@@ -156,38 +172,73 @@ func (w *worker) enlist(now time.Duration) {
 // runSlot runs one tick of all rooms of a phase.
 func (w *worker) runSlot(phase int, now time.Duration) {
 	s := &w.slots[phase]
-	behind := int64((now - due(s.tick, phase)) / tickDuration)
+	n, _ := s.next()
+	behind := int64((now - due(n, phase)) / tickDuration)
 	skipped := behind > maxCatchUp
 	if skipped {
-		s.tick += behind
+		n += behind
 		w.skipped.Add(uint64(behind) * uint64(len(s.rooms)))
 		behind = 0
 	}
-	n, begun := s.tick, now
-	s.tick++
+	s.tick, s.ran = n+1, n
+	begun := now
+	doze := n-s.dozed >= deafEvery
 	for i := 0; i < len(s.rooms); {
-		late := now - due(n, phase)
-		w.lateness.observe(late)
-		w.ticks.Add(1)
-		if late > lateAfter {
-			w.late.Add(1)
-		}
-		if behind > 0 {
-			w.caughtUp.Add(1)
-		}
-		if w.tickRoom(s.rooms[i], n, now) {
+		r := s.rooms[i]
+		var keep bool
+		if keep, now = w.timeTick(r, n, now, behind); keep && !r.doze() {
 			i++
-		} else {
-			last := len(s.rooms) - 1
-			s.rooms[i], s.rooms[last] = s.rooms[last], nil
-			s.rooms = s.rooms[:last]
-			w.active.Add(-1)
+			continue
 		}
-		end := w.mixer.Now()
-		w.duration.observe(end - now)
-		now = end
+		last := len(s.rooms) - 1
+		s.rooms[i], s.rooms[last] = s.rooms[last], nil
+		s.rooms = s.rooms[:last]
+		w.active.Add(-1)
+		if keep {
+			s.dozing = append(s.dozing, r)
+		}
+	}
+	if doze {
+		s.dozed = n
+		for i := 0; i < len(s.dozing); {
+			r := s.dozing[i]
+			if !r.dozing.CompareAndSwap(true, false) { // woken: it is about to be enlisted
+				i++
+				continue
+			}
+			r.asleep = false
+			var keep bool
+			if keep, now = w.timeTick(r, n, now, 0); keep && r.doze() {
+				i++
+				continue
+			}
+			last := len(s.dozing) - 1
+			s.dozing[i], s.dozing[last] = s.dozing[last], nil
+			s.dozing = s.dozing[:last]
+			if keep {
+				s.rooms = append(s.rooms, r)
+				w.active.Add(1)
+			}
+		}
 	}
 	w.measure(now-begun, now, skipped)
+}
+
+// timeTick runs one tick of a room that begins at now, and returns when it ended.
+func (w *worker) timeTick(r *Room, n int64, now time.Duration, behind int64) (keep bool, end time.Duration) {
+	late := now - due(n, r.phase)
+	w.lateness.observe(late)
+	w.ticks.Add(1)
+	if late > lateAfter {
+		w.late.Add(1)
+	}
+	if behind > 0 {
+		w.caughtUp.Add(1)
+	}
+	keep = w.tickRoom(r, n, now)
+	end = w.mixer.Now()
+	w.duration.observe(end - now)
+	return keep, end
 }
 
 // tickRoom is the boundary at which a panic ends: the room is closed, the others go on.

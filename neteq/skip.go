@@ -4,7 +4,10 @@ import "time"
 
 // primePackets are decoded unheard before a source is heard again: 80 ms bring an Opus decoder back into step (RFC 7845,
 // section 4.6).
-const primePackets = 4
+const (
+	primePackets = 4
+	primeSamples = 80 * millisecond
+)
 
 // skipState holds what a source that is not heard keeps for its return.
 type skipState struct {
@@ -85,8 +88,13 @@ func (n *NetEq) prime() {
 		due = n.skipDue()
 		n.pass(due)
 	}
+	// Long packets: only as many as are needed.
+	from := n.skip.count
+	for k := 0; from > 0 && k < primeSamples; from-- {
+		k += n.buf.slots[n.skip.slots[from-1]].samples
+	}
 	primed := false
-	for i, slot := range n.skip.slots[:n.skip.count] {
+	for i, slot := range n.skip.slots[from:n.skip.count] {
 		f := &n.buf.slots[slot]
 		if i == 0 && n.skip.count < primePackets {
 			if c := n.reg.get(f.payload); c != nil && c.decoder != nil {

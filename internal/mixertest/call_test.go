@@ -71,12 +71,18 @@ type talker struct {
 	pcm    [frame]float32
 }
 
-func newTalker(t testing.TB, r *mixer.Room, owner string, sound func(n int) float32) *talker {
+func newSource(t testing.TB, r *mixer.Room, owner string) *mixer.Source {
 	t.Helper()
 	s, err := r.AddSource(mixer.SourceConfig{Owner: owner, Formats: map[uint8]neteq.Format{111: {Name: "opus", ClockRateHz: 48000, Channels: 2}}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+func newTalker(t testing.TB, r *mixer.Room, owner string, sound func(n int) float32) *talker {
+	t.Helper()
+	s := newSource(t, r, owner)
 	e, err := opus.NewEncoder(opus.EncoderConfig{Channels: 1, BitrateBps: 40000, Complexity: 5, FEC: true})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -37,22 +38,34 @@ func speech(seed int) func(int) float32 {
 type script struct {
 	source   *mixer.Source
 	payloads [][]byte
+	levels   []uint8 // RFC 6464
 	packet   neteq.Packet
 	k        int
 }
 
 func newScript(t testing.TB, r *mixer.Room, owner string, seed, packets int) *script {
-	x := newTalker(t, r, owner, speech(seed))
+	return newScriptOf(t, r, owner, speech(seed), packets)
+}
+
+func newScriptOf(t testing.TB, r *mixer.Room, owner string, sound func(int) float32, packets int) *script {
+	x := newTalker(t, r, owner, sound)
 	s := &script{source: x.source, packet: x.packet}
 	for range packets {
 		x.next()
 		s.payloads = append(s.payloads, append([]byte(nil), x.packet.Payload...))
+		s.levels = append(s.levels, levelOf(x.pcm[:]))
 	}
 	return s
 }
 
+// levelOf is what a browser says about a packet (RFC 6464).
+func levelOf(pcm []float32) uint8 {
+	return uint8(min(127, max(0, -energyDB(pcm))))
+}
+
 func (s *script) push(now time.Duration) {
 	s.packet.Payload = s.payloads[s.k%len(s.payloads)]
+	s.packet.AudioLevel, s.packet.HasAudioLevel = s.levels[s.k%len(s.levels)], true
 	s.packet.SequenceNumber++
 	s.packet.Timestamp += frame
 	s.k++
@@ -136,21 +149,37 @@ func processorTime() time.Duration {
 }
 
 // BenchmarkRooms measures whole rooms, from Source.Push to Sink.WriteFrame: one operation is 10 ms of all rooms, in which
-// half the talkers send a packet. CPU-ms/s is what they cost a core in real time.
+// half the talkers send a packet. CPU-ms/s is what they cost a core in real time. Senders of noise are at -75 dBov.
 func BenchmarkRooms(b *testing.B) {
 	for _, c := range []struct {
-		rooms, talkers, listeners, complexity int
-		fec                                   bool
-	}{{10, 4, 4, 9, true}, {10, 4, 4, 5, false}, {25, 1, 4, 9, true}, {25, 1, 4, 5, false}, {1, 3, 1000, 9, true}, {1, 10, 10, 9, true}} {
-		b.Run(fmt.Sprintf("%d_rooms/%d_talkers/%d_listeners/complexity_%d", c.rooms, c.talkers, c.listeners, c.complexity), func(b *testing.B) {
+		rooms, talkers, noise, listeners, speakers, complexity int
+		fec                                                    bool
+	}{
+		{10, 4, 0, 4, 0, 9, true}, {10, 4, 0, 4, 0, 5, false}, {25, 1, 0, 4, 0, 9, true}, {25, 1, 0, 4, 0, 5, false},
+		{25, 1, 0, 4, 5, 9, true}, {25, 1, 0, 4, 5, 5, false}, {25, 1, 3, 4, 0, 5, false}, {25, 1, 3, 4, 5, 5, false},
+		{1, 3, 0, 1000, 0, 9, true}, {1, 3, 0, 1000, 5, 9, true}, {1, 3, 200, 200, 0, 9, true}, {1, 3, 200, 200, 5, 9, true},
+		{1, 10, 0, 10, 0, 9, true}, {1, 10, 0, 10, 5, 9, true}, {1, 64, 0, 64, 0, 9, true}, {1, 64, 0, 64, 5, 9, true},
+	} {
+		name := fmt.Sprintf("%d_rooms/%d_talkers/%d_noise/%d_listeners/%d_speakers/complexity_%d", c.rooms, c.talkers, c.noise, c.listeners, c.speakers, c.complexity)
+		b.Run(name, func(b *testing.B) {
 			st := newStepped(b)
 			encoder := mixer.DefaultEncoderConfig()
 			encoder.Complexity, encoder.FEC = c.complexity, c.fec
 			var scripts []*script
+			var noise script
+			if c.noise > 0 {
+				hiss := rand.New(rand.NewPCG(1, 2))
+				noise = *newScriptOf(b, newRoom(b, st.m, mixer.RoomConfig{}), "", func(int) float32 { return 0.0003 * (2*hiss.Float32() - 1) }, 250)
+			}
 			for room := range c.rooms {
-				r := newRoom(b, st.m, mixer.RoomConfig{Encoder: &encoder})
+				r := newRoom(b, st.m, mixer.RoomConfig{Encoder: &encoder, Speakers: c.speakers})
 				for i := range c.talkers {
 					scripts = append(scripts, newScript(b, r, fmt.Sprint(i), room*100+i, 250))
+				}
+				for i := range c.noise {
+					x := noise
+					x.source, x.k = newSource(b, r, fmt.Sprint(c.talkers+i)), i
+					scripts = append(scripts, &x)
 				}
 				for i := range c.listeners {
 					if _, err := r.AddListener(mixer.ListenerConfig{Owner: fmt.Sprint(i), Sink: &discard{}}); err != nil {
@@ -179,6 +208,7 @@ func BenchmarkRooms(b *testing.B) {
 			}
 			after, ticks := st.m.Stats(), float64(b.N)
 			b.ReportMetric((processorTime()-spent).Seconds()*1000/ticks*100, "CPU-ms/s")
+			b.ReportMetric(float64(after.Decodes-before.Decodes)/ticks*100, "decodes/s")
 			b.ReportMetric(float64(after.Encodes-before.Encodes)/ticks*100, "encodes/s")
 			b.ReportMetric(float64(after.Frames-before.Frames)/ticks*100, "frames/s")
 		})

@@ -59,12 +59,8 @@ func (c *caller) send(now time.Duration) {
 	}
 	p := c.packet
 	p.Payload = append([]byte(nil), p.Payload...)
-	sum := 1e-13
-	for _, v := range c.pcm {
-		sum += float64(v) * float64(v)
-	}
 	if p.HasAudioLevel = c.levels; c.levels {
-		p.AudioLevel = uint8(min(127, max(0, -10*math.Log10(sum/frame))))
+		p.AudioLevel = levelOf(c.pcm[:])
 	}
 	l := letter{at: now, packet: p}
 	if c.delay != nil {
