@@ -112,7 +112,7 @@ type Audio struct {
 	Complexity int  `yaml:"complexity" help:"Opus encoder complexity, 0 to 10. 5 costs half of 9."`
 	FEC        bool `yaml:"fec" help:"In-band forward error correction."`
 	DTX        bool `yaml:"dtx" help:"Send next to nothing in silence."`
-	Speakers   int  `yaml:"speakers" help:"How many of the loudest are mixed. 0: all."`
+	Speakers   int  `yaml:"speakers" help:"How many speak at a time, the loudest; nobody else is decoded. 0: all, which are then all decoded."`
 }
 
 // Log says how much is logged and how.
@@ -144,7 +144,7 @@ func Default() *Config {
 			Realm: "parley", CredentialTTL: 300 * time.Second,
 		},
 		Rooms:        Rooms{MaxParticipants: 100, MaxTotal: 1000, EmptyTimeout: 30 * time.Second},
-		Audio:        Audio{Bitrate: 32000, Complexity: 9, FEC: true, DTX: true},
+		Audio:        Audio{Bitrate: 32000, Complexity: 9, FEC: true, DTX: true, Speakers: 5},
 		Log:          Log{Level: "info", Format: "console"},
 		DrainTimeout: 10 * time.Second,
 	}

@@ -102,7 +102,7 @@ func TestPrecedence(t *testing.T) {
 	if l.Log != want {
 		t.Errorf("log is %+v, want %+v", l.Log, want)
 	}
-	if a := (Audio{Bitrate: 20000, Complexity: 9, FEC: false, DTX: false}); l.Audio != a {
+	if a := (Audio{Bitrate: 20000, Complexity: 9, FEC: false, DTX: false, Speakers: 5}); l.Audio != a {
 		t.Errorf("audio is %+v, want %+v", l.Audio, a)
 	}
 	origins := map[string]string{

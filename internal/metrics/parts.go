@@ -60,6 +60,19 @@ func mixerMetrics(snapshot func() mixer.Stats) *group[mixer.Stats] {
 	g.counter("frames_total", "Frames handed to listeners.", func(s s) float64 { return float64(s.Frames) })
 	g.counter("bus_forks_total", "Listeners that left a shared mix for one of their own.", func(s s) float64 { return float64(s.Forks) })
 	g.counter("bus_joins_total", "Listeners that came back to a shared mix.", func(s s) float64 { return float64(s.Joins) })
+	g.counter("decodes_total", "Source ticks (10 ms of one source) that were decoded.", func(s s) float64 { return float64(s.Decodes) })
+	g.counter("elections_total", "Times a source got one of its room's places.", func(s s) float64 { return float64(s.Elections) })
+	g.counter("false_levels_total", "Senders found to state false audio levels.", func(s s) float64 { return float64(s.Liars) })
+	g.gauge("load", "Share of its time that the busiest worker works, 0 to 1.", func(s s) float64 { return s.Load })
+	g.gauge("overload_rung", "Place of the busiest worker on the overload ladder: 0 none, 1 no FEC, 2 complexity 5, 3 complexity 2, 4 three speakers, 5 joins refused.", func(s s) float64 { return float64(s.Rung) })
+	g.counters("overload_climbs_total", "Times a worker came to a rung of the overload ladder.", "rung", func(s s) map[string]float64 {
+		out := make(map[string]float64, mixer.Rungs-1)
+		for i, n := range s.Climbs {
+			out[strconv.Itoa(i+1)] = float64(n)
+		}
+		return out
+	})
+	g.counter("overload_descents_total", "Times a worker left a rung downwards.", func(s s) float64 { return float64(s.Descents) })
 	g.histogram("tick_lateness_seconds", "How long after its due time a room tick began.", func(s s) durations { return mixerDurations(s.Lateness) })
 	g.histogram("tick_duration_seconds", "How long a room tick took.", func(s s) durations { return mixerDurations(s.Duration) })
 	return g
