@@ -314,6 +314,7 @@ func TestLevelLies(t *testing.T) {
 		{"claims -20, sends silence", steady(-20), steady(-127), steadySound(-127), 40, false},
 		{"claims 0, sends silence that looks like speech", steady(0), nil, steadySound(-127), 40, false},
 		{"claims 0, whispers", steady(0), nil, steadySound(-52), 100, false},
+		{"claims 14 dB too much", steady(-20), nil, steadySound(-34), 300, false},
 		{"claims silence, speaks", steady(-127), nil, steadySound(-15), 400, true},
 		{"no level, silence that looks like speech", nil, nil, steadySound(-127), 60, false},
 		{"no level, speaks", nil, nil, steadySound(-15), 100, true},
@@ -345,7 +346,10 @@ func TestLevelLies(t *testing.T) {
 				if lv.Owner != "X" {
 					continue
 				}
-				if c.heard != lv.Speaking && c.name != "claims 0, whispers" {
+				if c.heard && !lv.Speaking {
+					t.Errorf("heard and not shown: %d dBov", lv.LevelDBov)
+				}
+				if c.heard != lv.Speaking && c.level(0) < -60 {
 					t.Errorf("shown at %d dBov, speaking %v", lv.LevelDBov, lv.Speaking)
 				}
 			}

@@ -128,6 +128,9 @@ func (c onsetCase) play(t *testing.T, speakers int, sound func(int) float32, beg
 		st.now += 10 * time.Millisecond
 		st.m.Step()
 	}
+	if n := st.m.Stats().Liars; n > 0 {
+		t.Errorf("%d honest senders are thought to lie about their levels", n)
+	}
 	return e.pcm
 }
 

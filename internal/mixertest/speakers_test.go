@@ -2,6 +2,7 @@ package mixertest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,6 +79,38 @@ func TestTalkersAreNotDecoded(t *testing.T) {
 	}
 	if s.Liars != 0 {
 		t.Errorf("%d honest senders are thought to lie", s.Liars)
+	}
+}
+
+// Nobody is taken for a liar because of the network, DTX or pauses.
+func TestHonestSendersAreBelieved(t *testing.T) {
+	st := newStepped(t)
+	r := newRoom(t, st.m, mixer.RoomConfig{Speakers: 3})
+	rng := rand.New(rand.NewPCG(3, 4))
+	var callers []*caller
+	for i := range 6 {
+		c := newCaller(t, r, fmt.Sprint(i), speech(i), true, i%2 == 0)
+		c.delay = func() time.Duration {
+			if rng.IntN(20) == 0 {
+				return time.Hour // lost
+			}
+			return time.Duration(rng.ExpFloat64() * float64(5*time.Millisecond) * float64(i))
+		}
+		callers = append(callers, c)
+	}
+	newEar(t, st.m, r, "X")
+	for n := range 4000 {
+		for _, c := range callers {
+			if n%2 == 0 {
+				c.send(st.now)
+			}
+			c.arrive(st.now)
+		}
+		st.now += 10 * time.Millisecond
+		st.m.Step()
+	}
+	if s := st.m.Stats(); s.Liars > 0 || s.Elections < 10 {
+		t.Errorf("%d of 6 honest senders thought to lie in 40 s, %d changes of speakers", s.Liars, s.Elections)
 	}
 }
 
