@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"parley/neteq"
 )
 
 // costly is a room whose encodes take time on the lab's clock, by complexity and redundancy, and whose decodes do.
 type costly struct {
 	*lab
 	room   *Room
-	factor float64 // of all costs
+	factor float64       // of all costs
+	sent   time.Duration // when packets were last sent
 }
 
 func newCostly(t *testing.T, encoding EncoderConfig, talkers int) *costly {
@@ -40,6 +43,12 @@ func (c *costly) run(d time.Duration) {
 	for end := c.now + d; c.now < end; {
 		next := due(firstDue(c.now, c.room.phase), c.room.phase)
 		c.now = max(c.now, next)
+		for ; c.sent+20*time.Millisecond <= c.now; c.sent += 20 * time.Millisecond {
+			for i, s := range c.room.sources {
+				p := neteq.Packet{Payload: []byte{1}, HasAudioLevel: true, AudioLevel: uint8(25 + i)}
+				s.Push(&p, c.sent)
+			}
+		}
 		c.m.Step()
 		c.now++
 	}
@@ -81,8 +90,8 @@ func TestOverloadLadder(t *testing.T) {
 			chosen++
 		}
 	}
-	if chosen > fewestSpeakers {
-		t.Errorf("%d speakers under overload, want %d at most", chosen, fewestSpeakers)
+	if chosen != fewestSpeakers {
+		t.Errorf("%d speakers under overload, want %d", chosen, fewestSpeakers)
 	}
 	st = c.m.Stats()
 	for rung := 1; rung < Rungs; rung++ {
@@ -245,3 +254,52 @@ func TestRoomsAvoidOverloadedWorkers(t *testing.T) {
 		t.Error("overloaded, with nothing to do")
 	}
 }
+
+// An encoder that was given back under overload is whole again when it is used next.
+func TestEncoderIsWholeAfterOverload(t *testing.T) {
+	l := newLab(t, 1)
+	r := l.room(RoomConfig{Encoder: &EncoderConfig{BitrateBps: 32000, FEC: true, Complexity: 9, LossPercent: 5}})
+	talking := true
+	l.source(r, "A", &fakeBuffer{busy: true, sound: func(k int, frame []float32) {
+		if talking {
+			constant(0.3)(k, frame)
+		}
+	}})
+	l.listener(r, "A")
+	l.listener(r, "X")
+	l.ticks(10)
+	l.m.workers[0].ladder.set(rungComplexity2)
+	l.ticks(4)
+	for _, e := range l.encoders {
+		if e.complexity != 2 || e.loss != 0 {
+			t.Fatalf("under overload: complexity %d, loss %d", e.complexity, e.loss)
+		}
+	}
+	talking = false
+	l.ticks(joinAfterTicks + 4)
+	if len(r.buses) != 1 || len(r.spare) != 1 {
+		t.Fatalf("%d buses, %d spare", len(r.buses), len(r.spare))
+	}
+	l.m.workers[0].ladder.set(rungNone)
+	l.noCopy = true
+	r.spare[0].encoder = plainResetter{r.spare[0].encoder.(*fakeEncoder)} // cannot take the other's settings over
+	talking = true
+	l.ticks(4)
+	if len(r.buses) != 2 {
+		t.Fatalf("%d buses", len(r.buses))
+	}
+	for _, e := range l.encoders {
+		if e.complexity != 9 || e.loss != 5 {
+			t.Errorf("afterwards: complexity %d, loss %d", e.complexity, e.loss)
+		}
+	}
+}
+
+// plainResetter can be reset and not be forked.
+type plainResetter struct{ e *fakeEncoder }
+
+func (p plainResetter) Encode(pcm []float32, out []byte) (int, error) { return p.e.Encode(pcm, out) }
+func (p plainResetter) SetBitrate(bps int) error                      { return p.e.SetBitrate(bps) }
+func (p plainResetter) SetPacketLoss(percent int) error               { return p.e.SetPacketLoss(percent) }
+func (p plainResetter) SetComplexity(complexity int) error            { return p.e.SetComplexity(complexity) }
+func (p plainResetter) Reset() error                                  { return p.e.Reset() }

@@ -89,7 +89,8 @@ type Source struct {
 	since    int64     // tick at which chosen last changed
 	missing  []uint16  // to ask for, scratch
 	rank     float64   // dBov: level of what is about to be played, held for a while
-	held     int       // ticks since that was reached
+	peak     float64   // what it will be when the hold ends
+	held     int       // ticks of the hold so far
 	calm     int       // ticks since anything but silence was about to be played
 	ahead    float64   // rank without the hold
 	present  float64   // of what is being played
@@ -136,7 +137,7 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 	}
 	s := &Source{
 		room: r, config: cfg, channels: channels, inbox: newInbox(), buffer: buffer, claimed: 1,
-		frame: make([]float32, frameSamples*channels), outlook: newOutlook(), budget: newBudget(), rank: silentDBov,
+		frame: make([]float32, frameSamples*channels), outlook: newOutlook(), budget: newBudget(), rank: silentDBov, peak: silentDBov,
 	}
 	s.x = s.frame
 	if channels != r.channels {
@@ -301,7 +302,7 @@ func (s *Source) pull(n int64, now time.Duration) {
 	s.heard = peak >= silentPeak
 	if result.Speech != neteq.Concealment && s.outlook.verify(power) {
 		// A place that was got by a false claim is not kept for any time.
-		s.since, s.rank = n-speakerStayTicks, silentDBov
+		s.since, s.rank, s.peak = n-speakerStayTicks, silentDBov, silentDBov
 		s.room.worker.liars.Add(1)
 	}
 }

@@ -9,11 +9,10 @@ const (
 	challengerLead   = 3 * 0.040
 	// speakerStayTicks is how long a place is kept at least, so that nobody is cut off within a word.
 	speakerStayTicks = 50
-	// A speaker counts for the loudest of the last 300 ms, so that a pause between two syllables is none, and then less and
-	// less: rankFallDB per tick. One that has been quiet for calmTicks, longer than such a pause, counts for what it is.
-	holdTicks  = 30
-	rankFallDB = 3
-	calmTicks  = 15
+	// A speaker counts for the loudest of the last 150 to 300 ms, so that a pause between two syllables is none. One that has been
+	// quiet for calmTicks, longer than such a pause, counts for what it is.
+	holdTicks = 15
+	calmTicks = 15
 	// enterDBov is the level from which somebody is heard at all, 20 dB below the quietest speech, and leaveDBov that below
 	// which the place is given up.
 	enterDBov = -65
@@ -92,10 +91,9 @@ func (s *Source) look(now time.Duration) {
 		s.present = max(s.present, s.meter.now)
 		s.ahead = max(s.ahead, s.meter.now)
 	}
-	if s.held++; s.ahead >= s.rank {
-		s.rank, s.held = s.ahead, 0
-	} else if s.held > holdTicks {
-		s.rank = max(s.ahead, s.rank-rankFallDB)
+	s.peak = max(s.peak, s.ahead)
+	if s.held++; s.ahead >= s.rank || s.held >= holdTicks {
+		s.rank, s.peak, s.held = s.peak, s.ahead, 0
 	}
 	if s.calm++; s.ahead >= hushBelowDBov {
 		s.calm = 0

@@ -271,6 +271,47 @@ func TestChallenger(t *testing.T) {
 	}
 }
 
+// When one stops and another, not as loud, begins in a full room, nothing of the second is lost, though the first was heard
+// until just now.
+func TestTakingTurns(t *testing.T) {
+	l := newLab(t, 1)
+	r := l.room(RoomConfig{Speakers: 1})
+	until := func(k int) int {
+		if k < 60 {
+			return -20
+		}
+		return -90
+	}
+	onset := from(72, -32)
+	a := l.voice(r, "A", until, asSoundGuess(until), asSound(until))
+	b := l.voice(r, "B", onset, asSoundGuess(onset), asSound(onset))
+	l.listener(r, "X")
+	due := b.start + 72*20*time.Millisecond + voiceDelay
+	l.talk(100, func(int) {
+		if l.now >= due && !b.source.chosen {
+			t.Fatalf("not heard %v after it began", l.now-due)
+		}
+	}, a, b)
+	// In a pause between two syllables the place is kept against somebody who is quieter.
+	syllables := func(k int) int {
+		if k%12 < 7 {
+			return -20
+		}
+		return -60
+	}
+	l = newLab(t, 1)
+	r = l.room(RoomConfig{Speakers: 1})
+	a = l.voice(r, "A", syllables, asSoundGuess(syllables), asSound(syllables))
+	b = l.voice(r, "B", steady(-32), nil, steadySound(-32))
+	l.listener(r, "X")
+	l.talk(60, nil, a, b)
+	l.talk(200, func(int) {
+		if !a.source.chosen {
+			t.Fatal("lost the place between two syllables")
+		}
+	}, a, b)
+}
+
 // 64 who talk at once cost as many decodes as there are places.
 func TestManyTalkersCostFewDecodes(t *testing.T) {
 	l := newLab(t, 1)
