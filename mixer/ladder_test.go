@@ -268,6 +268,7 @@ func TestEncoderIsWholeAfterOverload(t *testing.T) {
 	l.listener(r, "A")
 	l.listener(r, "X")
 	l.ticks(10)
+	l.m.workers[0].ladder.hold = time.Hour
 	l.m.workers[0].ladder.set(rungComplexity2)
 	l.ticks(4)
 	for _, e := range l.encoders {
