@@ -57,6 +57,10 @@ func (n *Node) seat(p *participant, roomID string) ([]ParticipantInfo, error) {
 	}
 	r := n.rooms[roomID]
 	made := r == nil
+	// Who is in stays in, and may come back; a newcomer would take sound from them.
+	if old == nil && n.overloaded(r) {
+		return nil, ErrServerFull
+	}
 	if made {
 		mix, err := n.cfg.Mixer.NewRoom(roomID, mixer.RoomConfig{})
 		if err != nil {

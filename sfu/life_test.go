@@ -166,6 +166,31 @@ func TestNeverConnected(t *testing.T) {
 	await(t, seen, "closed", func(e ClosedEvent) bool { return e.Reason == ReasonTimeout })
 }
 
+// TestOverload is the last rung of L-02: who is in stays in and may come back, newcomers are turned away.
+func TestOverload(t *testing.T) {
+	n := newTestNode(t)
+	busy := ""
+	n.overloaded = func(r *room) bool { return busy == "all" || r != nil && r.id == busy }
+	join := func(room, id string, want error) {
+		t.Helper()
+		if _, err := n.Join(t.Context(), JoinRequest{Room: room, Participant: id}); !errors.Is(err, want) {
+			t.Errorf("%s into %s while %q is overloaded: %v, want %v", id, room, busy, err, want)
+		}
+	}
+	join("r", "a", nil)
+	busy = "r"
+	join("r", "b", ErrServerFull)
+	join("r", "a", nil)
+	join("s", "b", nil)
+	busy = "all"
+	join("t", "c", ErrServerFull)
+	if got := n.Stats().Rooms; got != 2 {
+		t.Errorf("%d rooms: a refused newcomer must not leave one behind", got)
+	}
+	busy = ""
+	join("t", "c", nil)
+}
+
 func TestLimits(t *testing.T) {
 	n := newTestNode(t, func(c *Config, _ *timing) { c.MaxParticipants, c.MaxRoomParticipants = 3, 2 })
 	join := func(room, id string) error {

@@ -64,6 +64,8 @@ type Node struct {
 	timing timing
 	now    func() time.Time
 	apis   apis
+	// overloaded tells that the mixer has no time for one more in a room; nil is a room that is to be made.
+	overloaded func(*room) bool
 
 	ports        []*mediaPort
 	tcpListeners map[netip.Addr]*tcpListener
@@ -110,6 +112,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Log.Named("sfu"), timing: defaultTiming, now: time.Now,
 		started: make(chan struct{}), ending: make(chan struct{}),
 		rooms: make(map[string]*room), participants: make(map[string]*participant),
+		overloaded: func(r *room) bool { return cfg.Mixer.Overloaded() || r != nil && r.mix.Overloaded() },
 	}
 	net, err := stdnet.NewNet()
 	if err != nil {
