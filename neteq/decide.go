@@ -5,19 +5,28 @@ import "time"
 // Settings of time stretching under PolicyAdaptive. A pause is the place to change speed: nobody hears it there. Speech is
 // stretched only when the delay is off by so much that a conversation suffers.
 const (
-	quietExcess = 40 * time.Millisecond // delay above target that is taken out in silence
-	// After a concealment the network may well stumble again: delay is kept for a while.
-	rideOver       = 6 * time.Second
-	rideOverExcess = 150 * time.Millisecond
-	quietShortfall = 10 * time.Millisecond // delay below target that is put into silence
-	quietExcessFar = 25 * time.Millisecond // the same when the delay is over farDelay
-	farDelay       = 150 * time.Millisecond
-	speechExcess   = 200 * time.Millisecond // delay above target that is taken out in speech
-	// When no pause comes for speechPatience, less is taken out of speech, too.
-	speechExcessLong = 80 * time.Millisecond
-	speechPatience   = 10 * time.Second
-	fastExcess       = time.Second           // and by several periods at once, less carefully
-	speechShortfall  = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
+	// quietExcess, or an eighth of the target, may stand above it: a start waits for up to 22 ms, and less is nothing a
+	// listener notices. What is taken out in silence leaves quietKeep of it, lest it must be put back.
+	quietExcess = 20 * time.Millisecond
+	quietPart   = 8
+	quietKeep   = 0.75
+	// While packets come later than that, more is kept: the next one will need it. The disturbance is over settleTime after
+	// its last sign, and settleAgain after when it was not the first in recurTime. Nor does a stream know at first what it
+	// needs.
+	disturbedExcess = 150 * time.Millisecond
+	settleTime      = time.Second
+	settleAgain     = 4 * time.Second
+	recurTime       = 15 * time.Second
+	settleStart     = 5 * time.Second
+	// When it is over, an excess that has stood for settlePatience, or one of twice the size for settleTime, is taken out of
+	// speech; one of speechExcess at any time.
+	settlePatience = 3 * time.Second
+	speechExcess   = 200 * time.Millisecond
+	fastExcess     = time.Second // and by several periods at once, less carefully
+	// speechPace is how many times what was taken out of speech is left untouched after it: a tenth faster is hardly noticed.
+	speechPace      = 10
+	quietShortfall  = 10 * time.Millisecond // delay below target that is put into silence
+	speechShortfall = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
 	// When much delay is to be lost, what is quietBelowSpeech times weaker than the speech around it is quiet, too.
 	urgentDelay      = 330 * time.Millisecond
 	urgentExcess     = 120 * time.Millisecond
@@ -46,30 +55,23 @@ func (n *NetEq) stretch() {
 	}
 }
 
-// stretchAdaptive stretches in silence at once and in speech only when the delay is off by much.
+// stretchAdaptive stretches in silence at once; speech when the delay is off by much, or is still off when the network has
+// settled.
 func (n *NetEq) stretchAdaptive() {
 	delay, target := n.slack(), n.target()
 	excess := delay - target
-	band := quietExcess
-	if delay > farDelay {
-		band = quietExcessFar
-	}
-	if n.now-n.concealedAt < rideOver && delay < urgentDelay {
-		band = rideOverExcess
-	}
 	n.urgent = delay > urgentDelay && excess > urgentExcess
-	if excess < speechExcessLong {
-		n.calmAt = n.now
-	}
+	band := n.settle.follow(n.now, delay, target)
 	switch {
 	case excess > band:
 		quiet := n.quiet()
-		if !quiet && (n.countdown > 0 || excess < speechExcess && n.now-n.calmAt < patience(delay)) {
+		if !quiet && (n.countdown > 0 || excess < speechExcess && !n.settle.releasing) {
 			return
 		}
 		n.fetch(stretchWindow)
-		// Whole ticks beyond the target can go; slack counts in ticks.
-		spare := int(timeToSamples(excess-tickDuration)) + max(0, n.left())%tickSamples
+		// Whole ticks beyond what is kept can go; slack counts in ticks.
+		keep := max(tickDuration, time.Duration(float64(band)*quietKeep))
+		spare := int(timeToSamples(excess-keep)) + max(0, n.left())%tickSamples
 		limit := min(spare, n.left()-tickSamples)
 		if limit < stretchMinLag {
 			return
@@ -83,12 +85,6 @@ func (n *NetEq) stretchAdaptive() {
 		n.fetch(stretchCenter)
 		n.preemptive(int(timeToSamples(-excess)) + tickSamples/2)
 	}
-}
-
-// patience is how long an excess in speech may last: the larger the delay, the more it hurts a conversation.
-func patience(delay time.Duration) time.Duration {
-	r := float64(farDelay) / float64(max(delay, farDelay/2))
-	return time.Duration(float64(speechPatience) * r * r)
 }
 
 // quiet tells whether what is about to be played is no louder than the background, or far below the speech around it.
@@ -169,6 +165,9 @@ func (n *NetEq) stretchedBy(k int, outcome stretchOutcome) {
 	n.stretched += k
 	n.exp.reset()
 	n.countdown = stretchPause
+	if n.cfg.Policy == PolicyAdaptive && outcome == stretchDone {
+		n.countdown = max(stretchPause, (max(k, -k)*speechPace+tickSamples-1)/tickSamples)
+	}
 }
 
 // stretchM150 compares the delay of the play position with target and dead band, as libwebrtc M150 does.

@@ -7,12 +7,15 @@ const (
 	adaptiveBucket       = 5 * time.Millisecond
 	adaptiveFirst        = 250 * time.Millisecond
 	adaptiveInterval     = 500 * time.Millisecond
-	adaptiveMemory       = 120  // intervals: a minute
-	adaptiveRecent       = 18   // intervals that the target never exceeds: nine seconds
+	adaptiveMemory       = 120 // intervals: a minute
+	adaptiveRecent       = 18  // intervals: nine seconds. When they needed less than adaptiveLess of the target, it follows.
+	adaptiveLess         = 0.5
+	adaptiveBad          = 0.6  // of the target is a bad interval; after a calm of n between two, 1.5n are looked back
+	adaptiveAfter        = 6    // intervals for which a single bad one counts
 	adaptiveRecentFar    = 32   // sixteen, and by a quarter, when they saw more than adaptiveFar: stalls come back rarely, but hurt
 	adaptiveFar          = 40   // buckets, 200 ms
 	adaptiveTrust        = 8    // intervals after which one bad one alone proves nothing
-	adaptiveShare        = 0.03 // of the intervals may be worse than the target
+	adaptiveShare        = 0.02 // of the intervals may be worse than the target
 	adaptiveDear         = 60   // buckets, 300 ms: beyond it twice as many may be worse
 	adaptiveLearn        = 2 * time.Second
 	adaptiveLearnFactor  = 1.5 // what was seen so far is multiplied by this while learning
@@ -24,8 +27,8 @@ const (
 )
 
 // adaptivePolicy remembers the worst delay of every half second of the last minute. The target covers all of them but the
-// few worst, so that one stall in a minute costs nobody delay; and it is never more than the last seconds needed, so that
-// the end of a bad time is noticed soon.
+// few worst, so that one stall in a minute costs nobody delay for longer than a moment; and when the last seconds needed much
+// less, it is what they needed, so that the end of a bad time is noticed soon.
 type adaptivePolicy struct {
 	worst    [adaptiveMemory]uint16 // ring, in buckets
 	next     int
@@ -82,29 +85,61 @@ func (p *adaptivePolicy) close(now time.Duration) {
 		rank = max(1, rank)
 	}
 	var top [8]uint16
-	recent, before := uint16(0), uint16(0)
-	for i := range p.count {
-		age := (p.next - 1 - i + 2*adaptiveMemory) % adaptiveMemory
-		v := p.worst[age]
-		if i < adaptiveRecent {
-			recent = max(recent, v)
-		} else if i < adaptiveRecentFar {
-			before = max(before, v)
-		}
+	for _, v := range p.worst[:p.count] {
 		for k := range top[:2*rank+2] {
 			if v > top[k] {
 				v, top[k] = top[k], v
 			}
 		}
 	}
-	if before > adaptiveFar {
-		recent = max(recent, before*3/4)
-	}
 	worst := top[rank]
 	if worst > adaptiveDear { // so much delay is dearer than some more concealment
 		worst = max(adaptiveDear, top[2*rank+1])
 	}
-	p.underrun = time.Duration(1+min(worst, recent)) * adaptiveBucket
+	buckets := worst
+	if r := p.recent(worst); float64(r) < adaptiveLess*float64(worst) {
+		buckets = r
+	}
+	p.underrun = time.Duration(1+max(buckets, p.aftershock())) * adaptiveBucket
+}
+
+// ago returns the worst delay of the i-th interval before now.
+func (p *adaptivePolicy) ago(i int) uint16 {
+	return p.worst[(p.next-1-i+2*adaptiveMemory)%adaptiveMemory]
+}
+
+// recent is the worst of the last seconds. When bad moments come back after longer calms, it looks back further than those.
+func (p *adaptivePolicy) recent(worst uint16) uint16 {
+	horizon, bad := adaptiveRecent, -1
+	for i := range p.count {
+		if v := p.ago(i); v > 0 && float64(v) >= adaptiveBad*float64(worst) {
+			if bad >= 0 {
+				horizon = max(horizon, min((i-bad)*3/2, adaptiveMemory/2))
+			}
+			bad = i
+		}
+	}
+	var recent, before uint16
+	for i := range min(p.count, max(horizon, adaptiveRecentFar)) {
+		if i < horizon {
+			recent = max(recent, p.ago(i))
+		} else {
+			before = max(before, p.ago(i))
+		}
+	}
+	if before > adaptiveFar {
+		recent = max(recent, before*3/4)
+	}
+	return recent
+}
+
+// aftershock is the worst of the last moments, under adaptiveFar: a stall seldom comes alone.
+func (p *adaptivePolicy) aftershock() uint16 {
+	var w uint16
+	for i := range min(p.count, adaptiveAfter) {
+		w = max(w, p.ago(i))
+	}
+	return min(w, adaptiveFar-1)
 }
 
 func (p *adaptivePolicy) recovered(delay, now time.Duration) {

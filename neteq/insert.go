@@ -301,6 +301,7 @@ func (n *NetEq) report(ts uint32, samples int, when time.Duration) {
 	}
 	delay := n.hist.delay(ts, when)
 	n.st.s.RelativeArrivalDelayMs += float64(delay) / 1e6
+	n.settle.packet(delay, n.target(), when)
 	n.policy.packet(delay, !n.hist.isNewest(ts), when)
 }
 

@@ -90,29 +90,28 @@ type NetEq struct {
 	codec *codec // that decoded last
 	// monoStream says that both channels of what the codec makes are to be equal: libopus 1.3 lets them drift apart when
 	// it conceals a mono stream in stereo.
-	monoStream  bool
-	dtx         bool // the last payload announced silence
-	sid         bool // it was a silence description of RFC 3389
-	cn          *comfortNoise
-	events      eventBuffer
-	tone        toneGenerator
-	declared    bool // the sender said it stops
-	plc         bool // the end of the sync buffer is the codec's concealment
-	expanded    bool // the end of the sync buffer is Expand's
-	fade        float32
-	rampLeft    int // samples of fade-in that are left to do
-	lastFrame   int // samples of the last decoded packet
-	lastSeq     uint16
-	countdown   int
-	loudness    [2]float64
-	concealedAt time.Duration // when something was last concealed
-	urgent      bool          // much delay is to be lost
-	calmAt      time.Duration // when the delay was last near its target
-	stretched   int           // net samples removed since the last level update
-	tickOp      Operation
-	tailOp      Operation // that made the end of the sync buffer
-	muted       bool
-	skip        skipState
+	monoStream bool
+	dtx        bool // the last payload announced silence
+	sid        bool // it was a silence description of RFC 3389
+	cn         *comfortNoise
+	events     eventBuffer
+	tone       toneGenerator
+	declared   bool // the sender said it stops
+	plc        bool // the end of the sync buffer is the codec's concealment
+	expanded   bool // the end of the sync buffer is Expand's
+	fade       float32
+	rampLeft   int // samples of fade-in that are left to do
+	lastFrame  int // samples of the last decoded packet
+	lastSeq    uint16
+	countdown  int
+	loudness   [2]float64
+	settle     settling
+	urgent     bool // much delay is to be lost
+	stretched  int  // net samples removed since the last level update
+	tickOp     Operation
+	tailOp     Operation // that made the end of the sync buffer
+	muted      bool
+	skip       skipState
 }
 
 // New makes a NetEq. It is ready for Register.
@@ -309,6 +308,9 @@ func (n *NetEq) Stats() Stats {
 	s.CurrentDelay = samplesToTime(int64(buffered + n.sync.future()))
 	if n.state == statePlaying {
 		s.PlayoutDelay = max(0, n.slack())
+		if n.dtx && n.gen > 0 { // nothing waits; the next word is played when it has waited for this long
+			s.PlayoutDelay = min(s.PlayoutDelay, max(startDelay, s.TargetDelay))
+		}
 	}
 	s.FilteredDelay = samplesToTime(int64(n.level.level) + int64(n.sync.future()))
 	s.BufferedPackets, s.BufferedBytes = n.buf.len(), n.buf.bytes

@@ -324,7 +324,6 @@ func (n *NetEq) conceal(k int) {
 	}
 	silent := n.expanded && n.exp.muted() && n.background() == nil
 	n.st.conceal(made, silent)
-	n.concealedAt = n.now
 	n.gen += made
 	n.fadeLong(made, silent)
 }

@@ -40,6 +40,9 @@ func (n *NetEq) start() bool {
 		}
 	}
 	n.st.endRun(false, n.pausedBefore(h))
+	if n.fresh {
+		n.settle.start(n.now)
+	}
 	n.endTS = h.timestamp
 	n.gen = 0
 	n.state = statePlaying
