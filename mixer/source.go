@@ -77,6 +77,7 @@ type Source struct {
 	insertErrors, badFrames, muzzlings atomic.Uint64
 
 	// The worker's own.
+	counted  NetEqTotals // what of this source is in the worker's totals
 	owner    *owner
 	buffer   jitterBuffer
 	frame    []float32 // what NetEq yields, in its channels
@@ -351,8 +352,10 @@ func (s *Source) shape(n int64) {
 
 // publish copies statistics for readers. It does not wait for one that is just reading.
 func (s *Source) publish() {
+	now := s.buffer.Stats()
+	s.counted = s.room.worker.neteq.add(s.counted, &now)
 	if s.statsMu.TryLock() {
-		s.stats = s.buffer.Stats()
+		s.stats = now
 		s.statsMu.Unlock()
 	}
 }

@@ -29,6 +29,8 @@ type Stats struct {
 	Climbs   [Rungs - 1]uint64
 	Descents uint64
 
+	NetEq NetEqTotals // at most 100 ms old
+
 	Encodes       uint64 // frames encoded
 	SilentFrames  uint64 // frames of a silent bus that were not encoded
 	EncodeErrors  uint64
@@ -105,6 +107,7 @@ type counters struct {
 	encodes, silentFrames, encodeErrors, frames atomic.Uint64
 	forks, joins, decodes, elections, liars     atomic.Uint64
 	active                                      atomic.Int64
+	neteq                                       neteqCounters
 	lateness, duration                          histogram
 }
 
@@ -131,6 +134,7 @@ func (m *Mixer) Stats() Stats {
 		st.Liars += w.liars.Load()
 		w.ladder.addTo(&st)
 		st.ActiveRooms += w.active.Load()
+		w.neteq.addTo(&st.NetEq)
 		w.lateness.addTo(&st.Lateness)
 		w.duration.addTo(&st.Duration)
 	}

@@ -25,7 +25,7 @@ func NewRegistry(s Sources) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(processMetrics(s.Version)...)
 	if s.Mixer != nil {
-		r.MustRegister(mixerMetrics(s.Mixer))
+		r.MustRegister(mixerMetrics(s.Mixer), neteqMetrics(func() mixer.NetEqTotals { return s.Mixer().NetEq }))
 	}
 	if s.SFU != nil {
 		r.MustRegister(sfuMetrics(s.SFU))
@@ -75,6 +75,35 @@ func mixerMetrics(snapshot func() mixer.Stats) *group[mixer.Stats] {
 	g.counter("overload_descents_total", "Times a worker left a rung downwards.", func(s s) float64 { return float64(s.Descents) })
 	g.histogram("tick_lateness_seconds", "How long after its due time a room tick began.", func(s s) durations { return mixerDurations(s.Lateness) })
 	g.histogram("tick_duration_seconds", "How long a room tick took.", func(s s) durations { return mixerDurations(s.Duration) })
+	return g
+}
+
+// neteqMetrics are of all jitter buffers together. Sample counters are at 48 kHz: the concealed share of sound is
+// rate(neteq_concealed_samples_total) / rate(neteq_played_samples_total), the mean delay in seconds
+// rate(neteq_delay_seconds_total) / rate(neteq_emitted_samples_total).
+func neteqMetrics(snapshot func() mixer.NetEqTotals) *group[mixer.NetEqTotals] {
+	g := newGroup("neteq", snapshot)
+	count := func(name, help string, value func(mixer.NetEqTotals) uint64) {
+		g.counter(name, help, func(s mixer.NetEqTotals) float64 { return float64(value(s)) })
+	}
+	type s = mixer.NetEqTotals
+	count("played_samples_total", "Samples played, received or made up.", func(s s) uint64 { return s.PlayedSamples })
+	count("concealed_samples_total", "Samples made up where none had come.", func(s s) uint64 { return s.ConcealedSamples })
+	count("concealment_events_total", "Runs of concealed samples.", func(s s) uint64 { return s.ConcealmentEvents })
+	count("stutter_samples_total", "Samples in runs of concealment over 200 ms.", func(s s) uint64 { return s.StutterSamples })
+	count("inserted_samples_total", "Samples added by stretching, to gain delay.", func(s s) uint64 { return s.InsertedSamples })
+	count("removed_samples_total", "Samples removed by compressing, to lose delay.", func(s s) uint64 { return s.RemovedSamples })
+	count("skipped_samples_total", "Samples passed over undecoded: nobody was to hear them.", func(s s) uint64 { return s.SkippedSamples })
+	count("emitted_samples_total", "Samples taken from the packet buffers.", func(s s) uint64 { return s.EmittedSamples })
+	g.counter("delay_seconds_total", "Delay in the packet buffers, summed over emitted samples.", func(s s) float64 { return float64(s.DelayMicroseconds) / 1e6 })
+	count("packets_total", "Packets received.", func(s s) uint64 { return s.PacketsReceived })
+	count("packets_discarded_total", "Packets too late or flushed.", func(s s) uint64 { return s.PacketsDiscarded })
+	count("late_packets_total", "Packets that came after their time was concealed.", func(s s) uint64 { return s.LatePackets })
+	count("duplicate_packets_total", "Packets that had come before.", func(s s) uint64 { return s.DuplicatePackets })
+	count("fec_packets_used_total", "Lost packets played from in-band redundancy.", func(s s) uint64 { return s.FECPacketsUsed })
+	count("red_packets_used_total", "Lost packets played from RED copies.", func(s s) uint64 { return s.REDPacketsUsed })
+	count("packets_requested_total", "Packets to be asked for again.", func(s s) uint64 { return s.PacketsRequested })
+	count("decode_errors_total", "Packets that their decoder refused.", func(s s) uint64 { return s.DecodeErrors })
 	return g
 }
 
