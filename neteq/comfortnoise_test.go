@@ -100,29 +100,6 @@ func TestG711(t *testing.T) {
 			t.Errorf("%s %02x: %d, want %d", c.name, c.in, got, c.want)
 		}
 	}
-	d, err := NewPCMUDecoder(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pcm := make([]float32, 2*960)
-	payload := make([]byte, 160)
-	for i := range payload {
-		payload[i] = 0x80 | byte(i%8) // near full scale, constant sign
-	}
-	if n, err := d.Decode(payload, pcm); n != 960 || err != nil {
-		t.Fatalf("%d %v", n, err)
-	}
-	for i := 200; i < 960; i++ {
-		if pcm[2*i] != pcm[2*i+1] || pcm[2*i] < 0.5 || pcm[2*i] > 1.1 {
-			t.Fatalf("sample %d: %v %v", i, pcm[2*i], pcm[2*i+1])
-		}
-	}
-	if _, err := d.Decode(payload, pcm[:100]); !errors.Is(err, ErrMalformed) {
-		t.Errorf("short buffer: %v", err)
-	}
-	if _, err := NewPCMADecoder(3); !errors.Is(err, ErrConfig) {
-		t.Errorf("three channels: %v", err)
-	}
 }
 
 func TestUpsamplerKeepsATone(t *testing.T) {

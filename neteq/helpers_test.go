@@ -52,6 +52,19 @@ func (d *pcmDecoder) Conceal(pcm []float32) (int, error) {
 
 func (d *pcmDecoder) Reset() error { d.resets++; return nil }
 
+// lawDecoder is G.711 mu-law, mono, each sample held for 6.
+type lawDecoder struct{ pcmDecoder }
+
+func (d *lawDecoder) Decode(payload []byte, pcm []float32) (int, error) {
+	if len(payload)*6 > len(pcm) {
+		return 0, errDecode
+	}
+	for i := range pcm[:len(payload)*6] {
+		pcm[i] = float32(expandMuLaw(payload[i/6])) / 32768
+	}
+	return len(payload) * 6, nil
+}
+
 // signal gives sample i of a channel.
 type signal func(i int, channel int) float64
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/internal/codec"
 	"parley/internal/opus"
 	"parley/internal/replay"
 	"parley/neteq"
@@ -127,15 +128,10 @@ func soundless(f neteq.Format) bool {
 
 // replayDecoder makes the decoder for a format.
 func replayDecoder(f neteq.Format, channels int) (neteq.Decoder, error) {
-	switch strings.ToLower(f.Name) {
-	case "opus":
+	if strings.EqualFold(f.Name, "opus") {
 		return opus.NewDecoder(channels)
-	case "pcmu":
-		return neteq.NewPCMUDecoder(channels)
-	case "pcma":
-		return neteq.NewPCMADecoder(channels)
 	}
-	return nil, fmt.Errorf("no decoder for %s", f.Name)
+	return codec.NewDecoder(f.Name, channels)
 }
 
 // neteqReplayCmd is "parley neteq replay".

@@ -176,7 +176,7 @@ func TestNeteqCompare(t *testing.T) {
 
 // Whatever the static payload types say, formats that make sound have a decoder.
 func TestReplayDecoders(t *testing.T) {
-	for _, name := range []string{"opus", "OPUS", "PCMU", "PCMA"} {
+	for _, name := range []string{"opus", "OPUS", "PCMU", "PCMA", "G722"} {
 		for channels := 1; channels <= 2; channels++ {
 			d, err := replayDecoder(neteq.Format{Name: name, Channels: channels}, channels)
 			if err != nil || d == nil {

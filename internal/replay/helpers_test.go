@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/internal/codec"
 	"parley/neteq"
 )
 
@@ -69,7 +70,7 @@ func tinyTrace() []Packet {
 
 func tinyOptions() Options {
 	return Options{Name: "tiny", Watch: true, NewDecoder: func(f neteq.Format, channels int) (neteq.Decoder, error) {
-		return neteq.NewPCMUDecoder(channels)
+		return codec.NewDecoder("PCMU", channels)
 	}}
 }
 
