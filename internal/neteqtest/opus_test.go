@@ -2,6 +2,8 @@ package neteqtest
 
 import (
 	"math"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,8 +15,30 @@ import (
 
 const second = time.Second
 
-func speech(d time.Duration) []float32 {
-	return testkit.Voice(testkit.VoiceConfig{PitchHz: 130, LevelDBFS: -22, Seed: 3}, d)
+// voice is the longest call any test needs, made once.
+var voice = sync.OnceValue(func() []float32 {
+	return testkit.Voice(testkit.VoiceConfig{PitchHz: 130, LevelDBFS: -22, Seed: 3}, max(driftCall, 60*second))
+})
+
+func speech(d time.Duration) []float32 { return slices.Clone(voice()[:testkit.Samples(d)]) }
+
+// calls holds what talk encoded: many tests want the same call over another network.
+var calls sync.Map // of call, func() ([]replay.Packet, error)
+
+type call struct {
+	length time.Duration
+	config opus.EncoderConfig
+}
+
+// talk returns the packets of a call.
+func talk(t testing.TB, d time.Duration, cfg opus.EncoderConfig) []replay.Packet {
+	t.Helper()
+	made, _ := calls.LoadOrStore(call{d, cfg}, sync.OnceValues(func() ([]replay.Packet, error) { return Encode(speech(d), cfg) }))
+	packets, err := made.(func() ([]replay.Packet, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(packets)
 }
 
 func encode(t testing.TB, pcm []float32, cfg opus.EncoderConfig) []replay.Packet {
@@ -47,7 +71,8 @@ func level(x []float32) float64 {
 func last(o *replay.Outcome) *neteq.Stats { return &o.Ticks[len(o.Ticks)-1].Stats }
 
 func TestCleanLinkIsTransparent(t *testing.T) {
-	packets := encode(t, speech(20*second), opus.EncoderConfig{})
+	t.Parallel()
+	packets := talk(t, 20*second, opus.EncoderConfig{})
 	for _, phase := range []time.Duration{0, 2500 * time.Microsecond, 5 * time.Millisecond, 7500 * time.Microsecond} {
 		out, s := play(t, Delay(packets, func(int, time.Duration) time.Duration { return 3700 * time.Microsecond }),
 			replay.Options{Phase: phase})
@@ -66,7 +91,8 @@ func TestCleanLinkIsTransparent(t *testing.T) {
 }
 
 func TestInBandFECFillsSingleLosses(t *testing.T) { // items 107 and 153
-	packets := encode(t, speech(30*second), opus.EncoderConfig{FEC: true, LossPercent: 10})
+	t.Parallel()
+	packets := talk(t, 30*second, opus.EncoderConfig{FEC: true, LossPercent: 10})
 	lossy := Delay(packets, func(i int, _ time.Duration) time.Duration {
 		if i%10 == 5 && i > 100 {
 			return -1
@@ -89,7 +115,8 @@ func TestInBandFECFillsSingleLosses(t *testing.T) { // items 107 and 153
 }
 
 func TestREDRecoversLosses(t *testing.T) { // 6.8
-	packets := encode(t, speech(60*second), opus.EncoderConfig{})
+	t.Parallel()
+	packets := talk(t, 60*second, opus.EncoderConfig{})
 	_, clean := play(t, packets, replay.Options{})
 	_, red := play(t, RED(packets, 2), replay.Options{})
 	if d := red.JitterBufferDelayMeanMs - clean.JitterBufferDelayMeanMs; math.Abs(d) > 1 || red.ConcealedRatio != 0 {
@@ -105,6 +132,7 @@ func TestREDRecoversLosses(t *testing.T) { // 6.8
 }
 
 func TestDTXIsComfortNoiseNotConcealment(t *testing.T) { // item 137, 6.6
+	t.Parallel()
 	pcm := speech(20 * second)
 	for i := range pcm { // two seconds of speech, three of a quiet room
 		if i/sampleRate%5 >= 2 {
@@ -129,6 +157,7 @@ func TestDTXIsComfortNoiseNotConcealment(t *testing.T) { // item 137, 6.6
 }
 
 func TestStereo(t *testing.T) { // item 158
+	t.Parallel()
 	mono := speech(10 * second)
 	pcm := make([]float32, 2*len(mono))
 	for i, v := range mono {
@@ -146,7 +175,8 @@ func TestStereo(t *testing.T) { // item 158
 }
 
 func TestMonoPacketsInStereo(t *testing.T) { // item 109
-	packets := encode(t, speech(10*second), opus.EncoderConfig{FEC: true, LossPercent: 10, DTX: true})
+	t.Parallel()
+	packets := talk(t, 10*second, opus.EncoderConfig{FEC: true, LossPercent: 10, DTX: true})
 	out, _ := play(t, Delay(packets, Bursts(0.1, 2, 4)), replay.Options{Config: neteq.Config{Channels: 2}})
 	for i := 0; i < len(out.PCM); i += 2 {
 		if d := out.PCM[i] - out.PCM[i+1]; d > 1e-3 || d < -1e-3 {
@@ -156,7 +186,7 @@ func TestMonoPacketsInStereo(t *testing.T) { // item 109
 }
 
 func TestNoAllocationWithOpus(t *testing.T) { // item 168
-	packets := Delay(RED(encode(t, speech(60*second), opus.EncoderConfig{FEC: true, LossPercent: 10, DTX: true}), 1),
+	packets := Delay(RED(talk(t, 60*second, opus.EncoderConfig{FEC: true, LossPercent: 10, DTX: true}), 1),
 		Sum(Gaussian(20*time.Millisecond, 1), Bursts(0.1, 2, 2)))
 	n, err := neteq.New(neteq.Config{})
 	if err != nil {
