@@ -5,7 +5,6 @@ import "time"
 // settling tells whether the network has settled, so that delay above the target is of no more use, and whether enough of it
 // has stood for long enough to be taken out of speech.
 type settling struct {
-	begun, known bool
 	begin        time.Duration // of the stream
 	last, before time.Duration // a packet last came later than the target allows; and in the disturbance before
 	count        int           // disturbances
@@ -16,7 +15,7 @@ type settling struct {
 
 // start begins a stream.
 func (s *settling) start(now time.Duration) {
-	*s = settling{begun: true, begin: now, smallAt: now, mediumAt: now}
+	*s = settling{begin: now, smallAt: now, mediumAt: now}
 }
 
 // packet notes how late a packet was.

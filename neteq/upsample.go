@@ -48,5 +48,3 @@ func (u *upsampler) push(x float32, out []float32, stride int) {
 		out[p*stride] = y
 	}
 }
-
-func (u *upsampler) reset() { u.history = [upsampleTaps]float32{} }
