@@ -53,6 +53,11 @@ func complexityAt(rung, complexity int) int {
 type ladder struct {
 	rung int // the worker's own, for its rooms; published below
 
+	// cpu is the time that the process has had on processors; nil: not known. A worker that others keep from its processor is
+	// not overloaded by its own work: doing less would cost quality and free nothing.
+	cpu   func() time.Duration
+	cpuAt time.Duration // at the beginning of the window
+
 	began  time.Duration // of the window
 	busy   time.Duration // spent in it
 	missed bool
@@ -78,6 +83,11 @@ func (l *ladder) worked(took, now time.Duration, skipped bool) int {
 		return 0
 	}
 	load := min(1, float64(l.busy)/float64(elapsed))
+	if l.cpu != nil {
+		used := l.cpu()
+		load = min(load, float64(used-l.cpuAt)/float64(elapsed))
+		l.cpuAt = used
+	}
 	full := load >= fullLoad || l.missed && load >= lowLoad // else something else kept the worker from working
 	l.load.Store(math.Float64bits(load))
 	l.began, l.busy, l.missed = now, 0, false

@@ -219,6 +219,28 @@ func TestLadderWindows(t *testing.T) {
 	}
 }
 
+// A worker that other programs keep from its processor looks busy, and skips ticks; doing less would not help it.
+func TestLadderKnowsItsOwnWork(t *testing.T) {
+	for share, climbs := range map[float64]bool{0.3: false, 0.55: false, 1: true, 1.8: true} {
+		var l ladder
+		var now time.Duration
+		l.cpu = func() time.Duration { return time.Duration(share * float64(now)) }
+		for range 1000 {
+			now += 10 * time.Millisecond
+			l.worked(10*time.Millisecond, now, true)
+		}
+		if climbed := l.rung > rungNone; climbed != climbs {
+			t.Errorf("with %.0f %% of a processor: rung %d", 100*share, l.rung)
+		}
+	}
+	begun := processCPU()
+	for n := 0; processCPU() == begun; n++ {
+		if n > 1e8 {
+			t.Fatal("processor time stands still")
+		}
+	}
+}
+
 func TestComplexityAt(t *testing.T) {
 	for _, c := range []struct{ rung, configured, want int }{
 		{rungNone, 10, 10}, {rungFEC, 9, 9}, {rungComplexity, 9, 5}, {rungComplexity, 3, 3}, {rungComplexity2, 9, 2},

@@ -91,6 +91,7 @@ func (w *worker) admit(r *Room) {
 func (w *worker) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	w.ladder.cpu = processCPU
 	for ctx.Err() == nil {
 		next, any := w.step()
 		if !any {
