@@ -186,7 +186,7 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 		s.JitterMs = jitterMs(math.Float64frombits(up.jitter.Load()))
 		q := &source.NetEq
 		if d := q.TotalSamplesReceived - m.samples; q.TotalSamplesReceived >= m.samples && d > 0 {
-			s.ConcealedFraction = clamp01(float64(q.ConcealedSamples-m.conceal) / float64(d))
+			s.ConcealedFraction = clamp01(float64(q.NetworkConcealedSamples-m.conceal) / float64(d))
 			s.AcceleratedFraction = clamp01(float64(q.RemovedSamplesForAcceleration-m.removed) / float64(d))
 			s.DeceleratedFraction = clamp01(float64(q.InsertedSamplesForDeceleration-m.inserted) / float64(d))
 		}
@@ -196,7 +196,7 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 		}
 		s.FECPacketsReceived = q.FECPacketsReceived
 		s.TotalConcealedSamples, s.TotalSamples = q.ConcealedSamples, q.TotalSamplesReceived
-		m.samples, m.conceal, m.removed, m.inserted = q.TotalSamplesReceived, q.ConcealedSamples,
+		m.samples, m.conceal, m.removed, m.inserted = q.TotalSamplesReceived, q.NetworkConcealedSamples,
 			q.RemovedSamplesForAcceleration, q.InsertedSamplesForDeceleration
 		m.emitted, m.delay, m.target = q.JitterBufferEmittedCount, q.JitterBufferDelay, q.JitterBufferTargetDelay
 	}

@@ -148,7 +148,7 @@ type Stats struct {
 		JitterMs              float64
 		BufferMs              float64 // mean NetEq delay, last interval
 		TargetMs              float64
-		ConcealedFraction     float64 // 0..1, last interval
+		ConcealedFraction     float64 // 0..1, last interval, without pauses of the sender
 		AcceleratedFraction   float64
 		DeceleratedFraction   float64
 		FECPacketsReceived    uint64
