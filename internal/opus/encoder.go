@@ -12,7 +12,7 @@ type EncoderConfig struct {
 	Channels    int  // 1 (also for 0) or 2
 	BitrateBps  int  // 6,000 to 510,000; 0: chosen by libopus
 	FEC         bool // in-band redundancy (LBRR) as far as LossPercent asks for it
-	DTX         bool // silence yields packets of at most two bytes, which need not be sent
+	DTX         bool // silence yields packets of at most two bytes, which need not be sent; see dtxComplexity
 	LossPercent int  // expected packet loss, 0 to 100
 	Complexity  int  // 0 to 10
 }
@@ -28,6 +28,11 @@ type Encoder struct {
 
 // LookaheadSamples is the encoder's delay at 48 kHz: 4 ms for SILK and CELT to meet, 2.5 ms of MDCT overlap.
 const LookaheadSamples = 312
+
+// dtxComplexity is the least complexity with DTX. From here on libopus analyses the signal (opus_encoder.c, run_analysis);
+// below, DTX goes by SILK's voice activity detector, which takes every steady sound for background noise after a second:
+// of a held tone or chord it keeps back nine frames in ten.
+const dtxComplexity = 7
 
 // NewEncoder makes an encoder for voice (OPUS_APPLICATION_VOIP).
 func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
@@ -57,7 +62,7 @@ func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
 	if err := enc.SetPacketLossPerc(cfg.LossPercent); err != nil {
 		return nil, fmt.Errorf("opus: loss %d: %w", cfg.LossPercent, err)
 	}
-	if err := enc.SetDTX(cfg.DTX); err != nil {
+	if err := enc.SetDTX(cfg.DTX && cfg.Complexity >= dtxComplexity); err != nil {
 		return nil, fmt.Errorf("opus: dtx: %w", err)
 	}
 	return e, nil
@@ -93,8 +98,14 @@ func (e *Encoder) SetBitrate(bps int) error { return e.enc.SetBitrate(bps) }
 // SetPacketLoss sets the expected loss in percent, which decides how much redundancy FEC adds.
 func (e *Encoder) SetPacketLoss(percent int) error { return e.enc.SetPacketLossPerc(percent) }
 
-// SetComplexity trades computation (0) for quality (10).
-func (e *Encoder) SetComplexity(complexity int) error { return e.enc.SetComplexity(complexity) }
+// SetComplexity trades computation (0) for quality (10). Below 7 there is no DTX.
+func (e *Encoder) SetComplexity(complexity int) error {
+	if err := e.enc.SetComplexity(complexity); err != nil {
+		return err
+	}
+	e.cfg.Complexity = complexity
+	return e.enc.SetDTX(e.cfg.DTX && complexity >= dtxComplexity)
+}
 
 // SetFEC switches in-band redundancy.
 func (e *Encoder) SetFEC(on bool) error { return e.enc.SetInBandFEC(on) }

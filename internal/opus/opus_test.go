@@ -360,26 +360,6 @@ func TestSelfCheck(t *testing.T) {
 	t.Logf("encoder state: %d bytes", e.StateBytes())
 }
 
-func TestDTXGoesQuiet(t *testing.T) {
-	e, pcm, buf := mustEncoder(t, voiceConfig), make([]float32, 960), make([]byte, 1275)
-	newVoice(2).fill(pcm, 1)
-	e.Encode(pcm, buf)
-	clear(pcm)
-	sent := 0
-	for range 100 {
-		n, err := e.Encode(pcm, buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n > 2 {
-			sent++
-		}
-	}
-	if sent > 20 {
-		t.Errorf("%d of 100 silent frames are sent", sent)
-	}
-}
-
 func TestNoAllocation(t *testing.T) {
 	pkts, _ := packets(t, voiceConfig, 20)
 	e, f, d := mustEncoder(t, voiceConfig), mustEncoder(t, voiceConfig), mustDecoder(t, 1)
