@@ -3,6 +3,8 @@
 // negotiation", trickles its candidates, and repairs its path by ICE restarts, which keep the connection, its keys and
 // the audio element's track. No DOM, no socket: messages go out through send() and come in through handle().
 //
+// Its descriptions offer to send lost packets again, see resend.js.
+//
 //   idle ─▶ connecting ─▶ connected ◀─▶ restarting ─▶ failed        (any) ─▶ closed
 //
 // Mute is not here: a muted track stays attached with `enabled = false`. It then sends encoded silence, which Opus DTX
@@ -10,6 +12,8 @@
 // the microphone's level, device and permission stay as they were. replaceTrack(null) would stop the RTP stream: the
 // server's jitter buffer could not tell mute from loss, and Safari would give the microphone away. The server is told as
 // well, and mutes for itself.
+
+import { setLocalDescription } from "./resend.js";
 
 /** @typedef {{type: string, [key: string]: any}} Message */
 /** @typedef {"idle"|"connecting"|"connected"|"restarting"|"failed"|"closed"} CallState */
@@ -238,12 +242,7 @@ export class Call {
   async #offer() {
     const pc = /** @type {RTCPeerConnection} */ (this.#pc);
     if (pc.signalingState !== "stable" && pc.signalingState !== "have-local-offer") return;
-    if (pc.signalingState === "have-local-offer") {
-      // Made but never answered: the socket was lost, or a second reason came up meanwhile. Make it anew.
-      await pc.setLocalDescription(await pc.createOffer());
-    } else {
-      await pc.setLocalDescription();
-    }
+    await setLocalDescription(pc); // also one that was never answered: the socket was lost, or a second reason came up
     const description = pc.localDescription;
     if (!description || description.type !== "offer") return;
     this.#offerUnsent = !this.#hooks.send({ type: "offer", sdp: description.sdp });
@@ -268,7 +267,7 @@ export class Call {
     this.#offerUnsent = false;
     await pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
     await this.#addEarly();
-    await pc.setLocalDescription();
+    await setLocalDescription(pc);
     if (pc.localDescription) this.#hooks.send({ type: "answer", sdp: pc.localDescription.sdp });
   }
 

@@ -60,10 +60,11 @@ export class FakePeer {
     return { type: "offer", sdp: `offer ufrag=${this.generation} ${this.transceivers[0]?.way}` };
   }
 
-  /** @param {any} [description] */
+  async createAnswer() { return { type: "answer", sdp: "answer" }; }
+
+  /** @param {any} description */
   async setLocalDescription(description) {
     if (this.closed) throw new Error("closed");
-    if (!description) description = this.signalingState === "have-remote-offer" ? { type: "answer", sdp: "answer" } : await this.createOffer();
     if (description.type === "offer") {
       if (this.signalingState !== "stable" && this.signalingState !== "have-local-offer") throw new Error(`offer in ${this.signalingState}`);
       this.signalingState = "have-local-offer";
