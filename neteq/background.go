@@ -36,10 +36,10 @@ func (b *backgroundNoise) reset() {
 	*b = backgroundNoise{filter: [maxLPCOrder + 1]float32{0: 1}}
 }
 
-// update looks at the newest 20 ms of unmodified output. Digital silence tells nothing about the background.
-func (b *backgroundNoise) update(x []float32) {
+// update looks at the newest 20 ms of unmodified output, at the end of x, whose mean square is e. Digital silence tells
+// nothing about the background.
+func (b *backgroundNoise) update(x []float32, e float64) {
 	x = x[len(x)-backgroundWindow:]
-	e := energy(x) / backgroundWindow
 	if e <= backgroundFloor/16 {
 		return
 	}

@@ -107,11 +107,25 @@ func (n *NetEq) quietReference(c int) float64 {
 	return r
 }
 
-// followLoudness keeps the level of the loudest sound of the last seconds.
-func (n *NetEq) followLoudness() {
+// followPlayed looks at the tick that was just played: at the level of the loudest sound of the last seconds, and at the
+// background where nothing was invented.
+func (n *NetEq) followPlayed() {
+	unmodified := n.tickOp == OpNormal || n.tickOp == OpCodecCNG || n.tickOp == OpRFC3389CNG
 	for c := range n.channels {
-		x := n.sync.ch[c][n.sync.read-tickSamples : n.sync.read]
-		n.loudness[c] = max(energy(x)/tickSamples, n.loudness[c]*loudnessDecay)
+		x := n.sync.ch[c][:n.sync.read]
+		e := energy(x[len(x)-tickSamples:]) / tickSamples
+		n.loudness[c] = max(e, n.loudness[c]*loudnessDecay)
+		if unmodified {
+			n.bg[c].update(x, (n.played[c]+e)/2)
+		}
+		n.played[c] = e
+	}
+}
+
+// measurePlayed measures the last tick anew, after the history was replaced.
+func (n *NetEq) measurePlayed() {
+	for c := range n.channels {
+		n.played[c] = energy(n.sync.ch[c][n.sync.read-tickSamples:n.sync.read]) / tickSamples
 	}
 }
 

@@ -165,7 +165,7 @@ func TestBackgroundNoise(t *testing.T) { // 7.8 item 80
 	x := fill(sig, 0, 4*sampleRate)
 	step := func(x []float32) {
 		for k := backgroundWindow; k <= len(x); k += tickSamples {
-			b.update(x[:k])
+			b.update(x[:k], energy(x[k-backgroundWindow:k])/backgroundWindow)
 		}
 	}
 	step(x[:2*sampleRate])

@@ -3,6 +3,7 @@ package neteq
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 const (
@@ -11,6 +12,8 @@ const (
 	// eventLimit is the longest tone that is played, against senders that never end one.
 	eventLimit = 6 * sampleRate
 	maxEvents  = 8
+	// eventsPerSecond may begin; faster than that nobody presses keys.
+	eventsPerSecond = 20
 	// toneAmplitude of the upper sine at volume 0 is half of full scale: both together stay 1.4 dB below it.
 	toneAmplitude = 16141.0 / 32768
 	// toneFade is the end of a tone that is faded out.
@@ -53,15 +56,12 @@ func (b *eventBuffer) insert(e toneEvent) bool {
 	if d := &b.done; b.hasDone && d.timestamp == e.timestamp && d.event == e.event && (e.ended || e.samples <= d.samples) {
 		return false // the end of an event is sent three times (RFC 4733, section 2.5.1.4)
 	}
-	for i := range b.events[:b.count] {
-		old := &b.events[i]
-		if old.timestamp == e.timestamp && old.event == e.event {
-			if !old.ended {
-				old.samples = max(old.samples, e.samples)
-			}
-			old.ended = old.ended || e.ended
-			return false
+	if old := b.find(e); old != nil {
+		if !old.ended {
+			old.samples = max(old.samples, e.samples)
 		}
+		old.ended = old.ended || e.ended
+		return false
 	}
 	if b.count == maxEvents {
 		copy(b.events[:], b.events[1:])
@@ -76,6 +76,21 @@ func (b *eventBuffer) insert(e toneEvent) bool {
 	b.events[i] = e
 	b.count++
 	return true
+}
+
+// find returns the event that e continues, nil when there is none.
+func (b *eventBuffer) find(e toneEvent) *toneEvent {
+	for i := range b.events[:b.count] {
+		if old := &b.events[i]; old.timestamp == e.timestamp && old.event == e.event {
+			return old
+		}
+	}
+	return nil
+}
+
+// known tells whether e is about an event that is waiting, sounding, or the last one that did.
+func (b *eventBuffer) known(e toneEvent) bool {
+	return b.find(e) != nil || b.hasDone && b.done.timestamp == e.timestamp && b.done.event == e.event
 }
 
 // at returns the event that sounds at ts and for how many samples more it does, and forgets those that are over.
@@ -104,6 +119,23 @@ func (b *eventBuffer) at(ts uint32) (e toneEvent, left int, ok bool) {
 }
 
 func (b *eventBuffer) reset() { b.count, b.hasDone = 0, false }
+
+// eventPace bounds how many events begin in any second.
+type eventPace struct {
+	begun [eventsPerSecond]time.Duration // ring, when full
+	count int
+}
+
+// allow notes an event that begins at now, unless there were too many in the second before.
+func (p *eventPace) allow(now time.Duration) bool {
+	oldest := &p.begun[p.count%eventsPerSecond]
+	if p.count >= eventsPerSecond && now-*oldest < time.Second {
+		return false
+	}
+	*oldest = now
+	p.count++
+	return true
+}
 
 // The frequencies of the rows and columns of a telephone keypad (ITU-T Q.23), in Hz.
 var (

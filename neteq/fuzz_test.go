@@ -185,36 +185,64 @@ func FuzzEvent(f *testing.F) { // M-07
 			t.Fatalf("%x: %+v", in, e)
 		}
 		var b eventBuffer
+		var pace eventPace
+		var begun []int // in packets
+		in = in[:min(len(in), 400)]
 		for i := range in {
-			e, err := parseEvent(uint32(i)*400, in[i:], 1)
-			if err == nil {
-				b.insert(e)
+			ts := uint32(i) * 960
+			if e, err := parseEvent(ts-uint32(in[i])*8, in[i:], 1); err == nil {
+				fresh := !b.known(e)
+				if !fresh || pace.allow(samplesToTime(int64(ts))) {
+					b.insert(e)
+					if fresh {
+						begun = append(begun, i)
+					}
+				}
 			}
-			if b.count > maxEvents {
-				t.Fatal("too many events")
+			if n := len(begun); b.count > maxEvents || n > eventsPerSecond && begun[n-1]-begun[n-1-eventsPerSecond] < 50 {
+				t.Fatalf("%d events wait, begun at %v times 20 ms", b.count, begun)
 			}
-			b.at(uint32(i) * 300)
+			for k := 1; k < b.count; k++ {
+				if newer32(b.events[k-1].timestamp, b.events[k].timestamp) {
+					t.Fatalf("%+v before %+v", b.events[k-1], b.events[k])
+				}
+			}
+			if e, left, ok := b.at(ts - 480); ok && (left <= 0 || left > eventLimit+eventExtrapolation || newer32(e.timestamp, ts-480)) {
+				t.Fatalf("%d samples left of %+v", left, e)
+			}
 		}
 	})
 }
 
 func FuzzComfortNoise(f *testing.F) { // M-08
 	f.Add([]byte{30, 127, 200, 3})
+	f.Add([]byte{0})
+	c := newComfortNoise(6)
+	x := make([]float32, 12*tickSamples)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if checkNoise(in) != nil {
 			return
 		}
-		c := newComfortNoise(6)
-		c.update(in)
-		x := make([]float32, 48000)
-		c.generate(x)
-		for i, v := range x {
-			if !(v > -4 && v < 4) {
-				t.Fatalf("%x: sample %d is %v", in, i, v)
+		up := c.up
+		*c = comfortNoise{factor: 6, up: up, fresh: true}
+		up.history = [upsampleTaps]float32{}
+		// Two descriptions after each other, the second from the end of the input.
+		for _, description := range [][]byte{in, in[len(in)/2:]} {
+			c.update(description)
+			for _, k := range c.targetReflection {
+				if !(k >= -0.98 && k <= 0.98) {
+					t.Fatalf("%x: reflection %v", in, k)
+				}
 			}
-		}
-		if l := dB(rms(x[24000:])); l > -27 {
-			t.Fatalf("%x: %.1f dB", in, l)
+			c.generate(x)
+			for i, v := range x {
+				if !(v > -0.5 && v < 0.5) {
+					t.Fatalf("%x: sample %d is %v", in, i, v)
+				}
+			}
+			if l := dB(rms(x)); l > -24 { // -30 dBov, and what 120 ms of noise can differ from its mean
+				t.Fatalf("%x: %.1f dB", in, l)
+			}
 		}
 	})
 }

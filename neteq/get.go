@@ -1,6 +1,9 @@
 package neteq
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Settings of long concealment under the codec's or our own: it is held, then fades, then the stream is muted.
 const (
@@ -56,14 +59,9 @@ func (n *NetEq) pull(frame []float32) Result {
 	at := n.endTS + uint32(n.gen) - uint32(n.sync.future())
 	n.sync.readInto(frame, tickSamples)
 	n.overdub(frame, at)
-	n.followLoudness()
+	n.followPlayed()
 	if n.rampLeft > 0 {
 		n.fadeIn(frame)
-	}
-	if n.tickOp == OpNormal || n.tickOp == OpCodecCNG || n.tickOp == OpRFC3389CNG {
-		for c := range n.channels {
-			n.bg[c].update(n.sync.ch[c][:n.sync.read])
-		}
 	}
 	return Result{Operation: n.tickOp, Speech: n.speechType(n.tickOp)}
 }
@@ -192,6 +190,23 @@ func (n *NetEq) split(k int) int {
 
 // sanitize keeps a hostile or broken decoder from poisoning filters and mix: no NaN, nothing beyond twice full scale.
 func sanitize(x []float32) {
+	// Of 2 and beyond, infinities and what is no number, bit 30 is set; of all else it is not. So one look at all bits tells
+	// whether there is something to mend, which there never is.
+	const beyond = 1 << 30
+	var a, b, c, d uint32
+	k := len(x) &^ 3
+	for y := x[:k]; len(y) >= 4; y = y[4:] {
+		a |= math.Float32bits(y[0])
+		b |= math.Float32bits(y[1])
+		c |= math.Float32bits(y[2])
+		d |= math.Float32bits(y[3])
+	}
+	for _, v := range x[k:] {
+		a |= math.Float32bits(v)
+	}
+	if (a|b|c|d)&beyond == 0 {
+		return
+	}
 	for i, v := range x {
 		if !(v >= -2 && v <= 2) {
 			switch {

@@ -34,14 +34,16 @@ const (
 )
 
 // Insert takes one packet that arrived at arrival, on the same clock as the times given to Get. The payload is copied.
-// The error says that the packet could not be used; nothing needs to be done about it.
+// The error says that the packet could not be used; nothing needs to be done about it. One without payload (padding only) is
+// an error too, unless Config.Nack is set: then it tells that its number is not missing.
 func (n *NetEq) Insert(p *Packet, arrival time.Duration) error {
 	n.st.s.PacketsReceived++
 	if len(p.Payload) == 0 {
-		if n.nack != nil {
-			n.nack.Padding(p.SequenceNumber)
+		if n.nack == nil {
+			return ErrEmptyPayload
 		}
-		return ErrEmptyPayload
+		n.nack.Padding(p.SequenceNumber) // that it came is all there is to know
+		return nil
 	}
 	if len(p.Payload) > maxPayload {
 		n.st.s.InvalidPackets++
@@ -80,6 +82,10 @@ func (n *NetEq) insertSingle(p *Packet, c *codec, arrival time.Duration) error {
 		if err != nil {
 			n.st.s.InvalidPackets++
 			return err
+		}
+		if !n.events.known(e) && !n.eventPace.allow(arrival) {
+			n.st.s.InvalidPackets++
+			return fmt.Errorf("%w: telephone events, more than %d a second", ErrTooMany, eventsPerSecond)
 		}
 		if n.events.insert(e) {
 			n.st.s.ToneEvents++

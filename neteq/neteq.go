@@ -95,6 +95,7 @@ type NetEq struct {
 	sid        bool // it was a silence description of RFC 3389
 	cn         *comfortNoise
 	events     eventBuffer
+	eventPace  eventPace
 	tone       toneGenerator
 	declared   bool // the sender said it stops
 	plc        bool // the end of the sync buffer is the codec's concealment
@@ -105,6 +106,7 @@ type NetEq struct {
 	lastSeq    uint16
 	countdown  int
 	loudness   [2]float64
+	played     [2]float64 // mean square of the last tick
 	settle     settling
 	urgent     bool // much delay is to be lost
 	stretched  int  // net samples removed since the last level update
@@ -216,6 +218,7 @@ func (n *NetEq) DeclareGap() {
 func (n *NetEq) Flush() {
 	n.dropAll()
 	n.sync.reset()
+	n.played = [2]float64{}
 	n.restart(true)
 	n.declared = true // the owner's silence, not the network's
 }

@@ -239,13 +239,10 @@ func (n *NetEq) produceNothing() {
 
 // describeSilence takes the head packet, a silence description.
 func (n *NetEq) describeSilence(h *storedFrame) {
-	if c := n.reg.get(h.payload); c != nil && (n.cn == nil || n.cn.factor != int(c.scale)) {
-		n.cn = newComfortNoise(int(c.scale))
-	}
+	n.noteNoise(h)
 	if !n.sid {
 		n.cn.restart()
 	}
-	n.cn.update(h.data)
 	n.lastSeq = h.sequence
 	n.endTS = h.timestamp
 	n.gen = 0
@@ -258,6 +255,14 @@ func (n *NetEq) describeSilence(h *storedFrame) {
 		return // what follows waits already
 	}
 	n.comfortNoise(tickSamples)
+}
+
+// noteNoise takes what h, a silence description, says.
+func (n *NetEq) noteNoise(h *storedFrame) {
+	if c := n.reg.get(h.payload); n.cn == nil || n.cn.factor != int(c.scale) {
+		n.cn = newComfortNoise(int(c.scale))
+	}
+	n.cn.update(h.data)
 }
 
 // comfortNoise makes the noise of an announced silence: as described, or as the codec has it.

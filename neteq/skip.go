@@ -14,6 +14,9 @@ type skipState struct {
 	active bool
 	slots  [primePackets]uint16 // newest packets passed, oldest first; their slots stay taken
 	count  int
+	// The newest thing passed was a silence description, with this timestamp: what goes on is its noise.
+	noise   bool
+	noiseTS uint32
 }
 
 // keep takes over a slot, giving back the oldest when there are too many.
@@ -31,7 +34,7 @@ func (s *skipState) release(b *packetBuffer) {
 	for _, slot := range s.slots[:s.count] {
 		b.release(slot)
 	}
-	s.count = 0
+	s.count, s.noise = 0, false
 }
 
 // Skip moves on by one tick without decoding: for a source nobody hears. Packets whose time passes are dropped, but for the
@@ -45,6 +48,7 @@ func (n *NetEq) Skip(now time.Duration) {
 	n.st.s.Operations[OpSkipped]++
 	if !n.skip.active {
 		n.skip.active = true
+		n.skip.noise, n.skip.noiseTS = n.sid, n.endTS
 		n.st.endRun(false, true)
 		n.sync.clearFuture()
 		n.sync.appendZeros(overlapSamples)
@@ -71,16 +75,21 @@ func (n *NetEq) skipDue() uint32 {
 func (n *NetEq) pass(due uint32) {
 	for h := n.buf.head(); h != nil && !newer32(h.timestamp+uint32(h.samples), due); h = n.buf.head() {
 		if h.kind == kindSpeech && (h.redLevel == 0 || n.skip.count == 0 || n.buf.slots[n.skip.slots[n.skip.count-1]].timestamp != h.timestamp) {
+			n.skip.noise = false
 			n.skip.keep(n.buf, n.buf.take())
 			continue
+		}
+		if h.kind == kindNoise {
+			n.skip.noise, n.skip.noiseTS = true, h.timestamp
+			n.noteNoise(h)
 		}
 		n.buf.drop(0)
 	}
 }
 
 // prime ends skip mode: the kept packets go through the decoder, and what comes out is heard by nobody but becomes the
-// history that concealment needs. Playing goes on where it would be, in the middle of a packet if need be. When nothing is due,
-// as in a pause of the sender, the next packet is one to start with.
+// history that concealment needs. Playing goes on where it would be, in the middle of a packet if need be, or in the noise that
+// the sender described last. When nothing is due, as in a pause of the sender, the next packet is one to start with.
 func (n *NetEq) prime() {
 	n.skip.active = false
 	due, known := uint32(0), n.hist.count > 0
@@ -109,6 +118,7 @@ func (n *NetEq) prime() {
 		}
 	}
 	if primed {
+		n.measurePlayed()
 		// What was decoded last lies just before the play position: keep the overlap unplayed, as silence to fade in from.
 		n.sync.clearFuture()
 		n.sync.appendZeros(overlapSamples)
@@ -117,6 +127,12 @@ func (n *NetEq) prime() {
 			n.endTS = due
 			n.state = statePlaying
 		}
+	}
+	if n.skip.noise && known && n.state == stateWaiting {
+		n.cn.restart()
+		n.endTS, n.gen = n.skip.noiseTS, max(0, int(int32(due-n.skip.noiseTS)))
+		n.dtx, n.sid = true, true
+		n.state = statePlaying
 	}
 	n.skip.release(n.buf)
 	n.rampLeft = tickSamples

@@ -339,9 +339,12 @@ func TestTonesDoNotAllocate(t *testing.T) {
 	b.run(ms(200), nil)
 	p := &Packet{SequenceNumber: 60000, SSRC: 7, PayloadType: eventPT, Payload: []byte{1, 10, 0x20, 0}}
 	now := b.now
+	k := 0
 	if n := testing.AllocsPerRun(500, func() {
 		now += tickDuration
-		p.Timestamp = b.n.endTS
+		if k++; k%10 == 1 { // another key
+			p.Timestamp = b.n.endTS
+		}
 		p.SequenceNumber++
 		if err := b.n.Insert(p, now); err != nil {
 			t.Fatal(err)
