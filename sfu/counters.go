@@ -22,7 +22,7 @@ type counters struct {
 	droppedEmpty, droppedForbidden    atomic.Uint64
 	droppedInbox, droppedMuted        atomic.Uint64
 	droppedTrack, droppedRTCP         atomic.Uint64
-	requested                         atomic.Uint64
+	requested, recovered              atomic.Uint64
 
 	joinBuckets [len(JoinBuckets) + 1]atomic.Uint64
 	joinSum     atomic.Int64 // nanoseconds
@@ -52,6 +52,7 @@ type NodeStats struct {
 	CandidatesIgnored              uint64 // well-formed, but not to be checked
 	RTPIn, RTPOut                  uint64 // packets of audio
 	RTPRequested                   uint64 // packets that clients were asked to send again
+	RTPRecovered                   uint64 // of these, those that came
 	RTPOutBytes, RTPOutErrors      uint64 // payload bytes; packets that could not be written
 	SocketPacketsIn, SocketBytesIn uint64 // everything on the media sockets
 	SocketPacketsOut               uint64
@@ -74,7 +75,7 @@ func (n *Node) Stats() NodeStats {
 		RoomsMade: c.roomsMade.Load(), RoomsClosed: c.roomsClosed.Load(),
 		Offers: c.offers.Load(), OffersRefused: c.offersRefused.Load(), ICERestarts: c.restarts.Load(),
 		CandidatesIgnored: c.candidatesIgnored.Load(),
-		RTPIn:             c.rtpIn.Load(), RTPOut: c.rtpOut.Load(), RTPRequested: c.requested.Load(),
+		RTPIn:             c.rtpIn.Load(), RTPOut: c.rtpOut.Load(), RTPRequested: c.requested.Load(), RTPRecovered: c.recovered.Load(),
 		RTPOutBytes: c.rtpOutBytes.Load(), RTPOutErrors: c.rtpOutErrors.Load(),
 		SocketPacketsIn: s.packetsIn.Load(), SocketBytesIn: s.bytesIn.Load(),
 		SocketPacketsOut: s.packetsOut.Load(), SocketBytesOut: s.bytesOut.Load(),

@@ -1,6 +1,9 @@
 package sfu
 
 import (
+	"sync/atomic"
+	"time"
+
 	"github.com/pion/rtcp"
 )
 
@@ -16,6 +19,30 @@ type resend struct {
 	list [resendMost]uint16
 }
 
+// askedFor remembers which packets were asked for again, so that what comes of it can be told from what is merely late. The
+// room's worker notes, the track's reader looks up.
+type askedFor struct {
+	rtt   atomic.Int64       // nanoseconds, 0 unknown
+	slots [128]atomic.Uint64 // by sequence number: when (ms, from 1) << 16 | sequence number
+}
+
+// note remembers a request.
+func (a *askedFor) note(seq uint16, now time.Duration) {
+	a.slots[seq%uint16(len(a.slots))].Store(uint64(now.Milliseconds()+1)<<16 | uint64(seq))
+}
+
+// brought tells if a packet that fills a gap is the answer to a request, once per request. No answer comes before a round
+// trip is over; half of it is for a measure that is out of date.
+func (a *askedFor) brought(seq uint16, arrival time.Duration) bool {
+	slot := &a.slots[seq%uint16(len(a.slots))]
+	v := slot.Load()
+	if v == 0 || uint16(v) != seq {
+		return false
+	}
+	at := time.Duration(v>>16-1) * time.Millisecond
+	return arrival-at >= time.Duration(a.rtt.Load())/2 && slot.CompareAndSwap(v, 0)
+}
+
 // RequestPackets passes on what the mixer misses of the track that is heard (RFC 4585, section 6.2.1). It is called on the
 // room's worker and does not wait: what finds no room is not asked for.
 func (u *uplink) RequestPackets(sequences []uint16) {
@@ -25,8 +52,12 @@ func (u *uplink) RequestPackets(sequences []uint16) {
 	}
 	r := resend{ssrc: uint32(t.remote.SSRC())}
 	r.n = copy(r.list[:], sequences)
+	now := t.p.node.cfg.Mixer.Now()
 	select {
 	case t.p.resends <- r:
+		for _, seq := range r.list[:r.n] {
+			u.asked.note(seq, now)
+		}
 	default:
 	}
 }

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"math"
+	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,8 @@ type downReports struct {
 	ssrc    uint32
 	at      atomic.Int64  // Unix nanoseconds of the last report, 0 none
 	loss    atomic.Uint32 // fraction lost, in 1/256
+	lost    atomic.Int64  // packets, since the beginning
+	asked   atomic.Uint64 // packets that the client asked for again
 	jitter  atomic.Uint32 // 1/48000 s
 	rtt     atomic.Int64  // nanoseconds, 0 unknown
 	reports atomic.Uint64
@@ -39,6 +42,8 @@ func (p *peer) readReports() {
 				p.rtcp.take(r.Reports, now)
 			case *rtcp.SenderReport:
 				p.rtcp.take(r.Reports, now)
+			case *rtcp.TransportLayerNack:
+				p.rtcp.countAsked(r)
 			}
 		}
 	}
@@ -51,11 +56,21 @@ func (d *downReports) take(reports []rtcp.ReceptionReport, now time.Time) {
 		}
 		d.at.Store(now.UnixNano())
 		d.loss.Store(uint32(r.FractionLost))
+		d.lost.Store(int64(int32(r.TotalLost<<8) >> 8)) // 24 bits, signed: duplicates count against losses
 		d.jitter.Store(r.Jitter)
 		d.reports.Add(1)
 		if rtt, ok := roundTrip(r, now); ok {
 			d.rtt.Store(int64(rtt))
 		}
+	}
+}
+
+func (d *downReports) countAsked(r *rtcp.TransportLayerNack) {
+	if r.MediaSSRC != d.ssrc {
+		return
+	}
+	for _, pair := range r.Nacks {
+		d.asked.Add(uint64(1 + bits.OnesCount16(uint16(pair.LostPackets))))
 	}
 }
 

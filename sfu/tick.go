@@ -179,7 +179,7 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 	if ok {
 		sending = true
 		s.Codec = peer.understood.Load().codecName(int(up.format.Load()))
-		s.PacketsReceived, s.PacketsLost = packets, max(0, expected-int64(packets))
+		s.PacketsReceived, s.PacketsLost, s.PacketsRecovered = packets, max(0, expected-int64(packets)), up.recovered.Load()
 		if e := expected - m.expected; e > 0 {
 			s.LossFraction = clamp01(float64(e-int64(packets-m.packets)) / float64(e))
 		}
@@ -206,6 +206,7 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 		d := &st.Down
 		d.Codec = "opus"
 		d.PacketsSent, d.BytesSent = peer.down.packets.Load(), peer.down.bytes.Load()
+		d.PacketsLost, d.PacketsAsked = peer.rtcp.lost.Load(), peer.rtcp.asked.Load()
 		d.LossFraction = float64(peer.rtcp.loss.Load()) / 256
 		d.JitterMs = jitterMs(float64(peer.rtcp.jitter.Load()))
 		if reports := peer.rtcp.reports.Load(); reports != m.reports {

@@ -142,8 +142,9 @@ type Stats struct {
 	}
 	Up struct {
 		Codec                 string
-		PacketsReceived       uint64
-		PacketsLost           int64
+		PacketsReceived       uint64 // once each, however often it was sent
+		PacketsLost           int64  // never came, also not when it was asked for again
+		PacketsRecovered      uint64 // of PacketsReceived: the network lost them, and they were sent again
 		LossFraction          float64 // 0..1, last interval
 		JitterMs              float64
 		BufferMs              float64 // mean NetEq delay, last interval
@@ -159,6 +160,8 @@ type Stats struct {
 		Codec        string
 		PacketsSent  uint64
 		BytesSent    uint64
+		PacketsLost  int64   // as the client reports it (RFC 3550, section 6.4.1): packets sent again and received are none
+		PacketsAsked uint64  // that the client asked to be sent again
 		LossFraction float64 // as the client reports it, 0..1
 		JitterMs     float64
 	}

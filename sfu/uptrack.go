@@ -27,6 +27,7 @@ type uplink struct {
 	last    time.Duration // arrival of the last packet pushed
 	muted   bool
 	asking  atomic.Pointer[upTrack] // current, for the room's worker, which must not wait for mu
+	asked   askedFor
 
 	stats receiveStats
 }
@@ -105,6 +106,7 @@ func (u *uplink) setMuted(muted bool) {
 
 // setRTT tells the mixer how long a packet that is asked for again takes.
 func (u *uplink) setRTT(rtt time.Duration) {
+	u.asked.rtt.Store(int64(rtt))
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.source != nil {
@@ -125,12 +127,13 @@ func (u *uplink) sourceStats() (s mixer.SourceStats, ok bool) {
 
 // receiveStats are the figures of RFC 3550, section 6.4.1, over all tracks of an uplink. One goroutine writes.
 type receiveStats struct {
-	packets  atomic.Uint64
-	bytes    atomic.Uint64
-	expected atomic.Int64
-	jitter   atomic.Uint64 // float64 bits, 1/48000 s
-	last     atomic.Int64  // arrival of the last packet, time.Duration
-	format   atomic.Int32  // payload type of the last packet of speech
+	packets   atomic.Uint64
+	recovered atomic.Uint64 // of packets: lost on the way, and sent again when we asked
+	bytes     atomic.Uint64
+	expected  atomic.Int64
+	jitter    atomic.Uint64 // float64 bits, 1/48000 s
+	last      atomic.Int64  // arrival of the last packet, time.Duration
+	format    atomic.Int32  // payload type of the last packet of speech
 }
 
 // receiver follows one RTP stream (RFC 3550, appendix A.1 and A.8).
@@ -139,6 +142,17 @@ type receiver struct {
 	highest     uint16
 	lastTransit uint32
 	jitter      float64
+}
+
+// behind tells if a packet with a higher number has come before.
+func (r *receiver) behind(seq uint16) bool { return r.started && int16(seq-r.highest) <= 0 }
+
+// again counts one packet in that was sent again: what its time of arrival says is how long that took, not jitter.
+func (r *receiver) again(s *receiveStats, size int, arrival time.Duration) {
+	s.packets.Add(1)
+	s.recovered.Add(1)
+	s.bytes.Add(uint64(size))
+	s.last.Store(int64(arrival))
 }
 
 // packet counts one packet in, of a format with the given RTP clock rate, which divides 48000.
@@ -233,6 +247,9 @@ func (t *upTrack) receive(arrival time.Duration) {
 		if !r.nack {
 			return
 		}
+	} else if t.stream.behind(h.SequenceNumber) && part.uplink.asked.brought(h.SequenceNumber, arrival) {
+		n.counters.recovered.Add(1)
+		t.stream.again(&part.uplink.stats, len(t.rtp.Payload), arrival)
 	} else if speech {
 		part.uplink.stats.format.Store(int32(h.PayloadType))
 		t.stream.packet(&part.uplink.stats, h, clockHz, len(t.rtp.Payload), arrival)

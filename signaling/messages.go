@@ -136,6 +136,7 @@ type (
 		Codec               string  `json:"codec"`
 		PacketsReceived     uint64  `json:"packetsReceived"`
 		PacketsLost         int64   `json:"packetsLost"`
+		PacketsRecovered    uint64  `json:"packetsRecovered"`
 		LossFraction        float64 `json:"lossFraction"`
 		JitterMs            float64 `json:"jitterMs"`
 		BufferMs            float64 `json:"bufferMs"`
@@ -150,6 +151,8 @@ type (
 		Codec        string  `json:"codec"`
 		PacketsSent  uint64  `json:"packetsSent"`
 		BytesSent    uint64  `json:"bytesSent"`
+		PacketsLost  int64   `json:"packetsLost"`
+		PacketsAsked uint64  `json:"packetsAsked"`
 		LossFraction float64 `json:"lossFraction"`
 		JitterMs     float64 `json:"jitterMs"`
 	}
@@ -291,13 +294,15 @@ func statsOf(s *sfu.Stats) MediaStats {
 		},
 		Up: UpStats{
 			Codec: s.Up.Codec, PacketsReceived: s.Up.PacketsReceived, PacketsLost: s.Up.PacketsLost,
-			LossFraction: finite(s.Up.LossFraction), JitterMs: finite(s.Up.JitterMs), BufferMs: finite(s.Up.BufferMs),
+			PacketsRecovered: s.Up.PacketsRecovered,
+			LossFraction:     finite(s.Up.LossFraction), JitterMs: finite(s.Up.JitterMs), BufferMs: finite(s.Up.BufferMs),
 			TargetMs: finite(s.Up.TargetMs), ConcealedFraction: finite(s.Up.ConcealedFraction),
 			AcceleratedFraction: finite(s.Up.AcceleratedFraction), DeceleratedFraction: finite(s.Up.DeceleratedFraction),
 			FECPacketsReceived: s.Up.FECPacketsReceived,
 		},
 		Down: DownStats{
 			Codec: s.Down.Codec, PacketsSent: s.Down.PacketsSent, BytesSent: s.Down.BytesSent,
+			PacketsLost: s.Down.PacketsLost, PacketsAsked: s.Down.PacketsAsked,
 			LossFraction: finite(s.Down.LossFraction), JitterMs: finite(s.Down.JitterMs),
 		},
 	}

@@ -133,6 +133,7 @@ func sfuMetrics(snapshot func() sfu.NodeStats) *group[sfu.NodeStats] {
 	g.counter("candidates_ignored_total", "Candidates of clients that are not checked.", func(s s) float64 { return float64(s.CandidatesIgnored) })
 	g.counter("rtp_in_packets_total", "Audio packets received.", func(s s) float64 { return float64(s.RTPIn) })
 	g.counter("rtp_requested_packets_total", "Lost audio packets that clients were asked to send again.", func(s s) float64 { return float64(s.RTPRequested) })
+	g.counter("rtp_recovered_packets_total", "Of these, those that came.", func(s s) float64 { return float64(s.RTPRecovered) })
 	g.counter("rtp_out_packets_total", "Audio packets sent.", func(s s) float64 { return float64(s.RTPOut) })
 	g.counter("rtp_out_bytes_total", "Audio payload sent.", func(s s) float64 { return float64(s.RTPOutBytes) })
 	g.counter("rtp_out_errors_total", "Audio packets that could not be sent.", func(s s) float64 { return float64(s.RTPOutErrors) })
