@@ -142,9 +142,9 @@ type Stats struct {
 	}
 	Up struct {
 		Codec                 string
-		PacketsReceived       uint64 // once each, however often it was sent
-		PacketsLost           int64  // never came, also not when it was asked for again
-		PacketsRecovered      uint64 // of PacketsReceived: the network lost them, and they were sent again
+		PacketsReceived       uint64  // once each, however often it was sent
+		PacketsLost           int64   // never came, also not when it was asked for again
+		PacketsRecovered      uint64  // of PacketsReceived: the network lost them, and they were sent again
 		LossFraction          float64 // 0..1, last interval
 		JitterMs              float64
 		BufferMs              float64 // mean NetEq delay, last interval

@@ -3,6 +3,7 @@ package netsim
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"math"
 	"net"
 	"slices"
@@ -148,6 +149,10 @@ func TestUDPProxyRelaysAndRebinds(t *testing.T) {
 	echo := echoUDP(t)
 	p, err := ListenUDP("127.0.0.1:0", echo.LocalAddr().String(), Conditions{Delay: time.Millisecond}, Conditions{}, 1)
 	require.NoError(t, err)
+	var tapped []string // by one goroutine after the other, each of which the client waits for
+	p.SetTap(func(up bool, data []byte, lost bool) {
+		tapped = append(tapped, fmt.Sprintf("up %v, %d bytes, lost %v", up, len(data), lost))
+	})
 	run(t, p.Run)
 	client, err := net.Dial("udp", p.Addr().String())
 	require.NoError(t, err)
@@ -174,6 +179,12 @@ func TestUDPProxyRelaysAndRebinds(t *testing.T) {
 	require.Equal(t, Counts{Received: 4, Lost: 1, Delivered: 3}, up)
 	require.Equal(t, Counts{Received: 3, Delivered: 3}, down)
 	require.Error(t, p.Set(Conditions{Loss: 2}, Conditions{}))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	require.Len(t, tapped, 7)
+	require.Equal(t, "up true, 5 bytes, lost false", tapped[0])
+	require.Equal(t, fmt.Sprintf("up false, %d bytes, lost false", len(first)), tapped[1])
+	require.Equal(t, "up true, 4 bytes, lost true", tapped[6])
 }
 
 func TestTCPProxyPassesStallsAndCuts(t *testing.T) {

@@ -28,7 +28,12 @@ type UDPProxy struct {
 	wg       sync.WaitGroup
 
 	counts [2]struct{ received, lost, delivered, duplicated atomic.Uint64 }
+	tap    Tap
 }
+
+// Tap is told of every datagram, when its fate is decided: up from a client to the target, lost not to arrive. Calls come
+// one after the other, in the order of arrival per direction; data is borrowed until it returns.
+type Tap func(up bool, data []byte, lost bool)
 
 // flow is one client as the target sees it.
 type flow struct {
@@ -69,6 +74,9 @@ func ListenUDP(listen, target string, up, down Conditions, seed uint64) (*UDPPro
 	}
 	return p, nil
 }
+
+// SetTap sets who is told of datagrams; call it before Run.
+func (p *UDPProxy) SetTap(tap Tap) { p.tap = tap }
 
 // Addr is where clients send to.
 func (p *UDPProxy) Addr() netip.AddrPort { return p.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
@@ -194,6 +202,9 @@ func (p *UDPProxy) relay(direction int, link *Link, data []byte, send func([]byt
 	count.received.Add(1)
 	p.mu.Lock()
 	first, second := link.Send(p.queue.now(), len(data))
+	if p.tap != nil {
+		p.tap(direction == 0, data, first < 0)
+	}
 	p.mu.Unlock()
 	if first < 0 {
 		count.lost.Add(1)
