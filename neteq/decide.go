@@ -91,7 +91,7 @@ func (n *NetEq) stretchAdaptive() {
 func (n *NetEq) quiet() bool {
 	for c := range n.channels {
 		x := n.sync.ch[c][n.sync.read:]
-		if energy(x)/float64(len(x)) > activityFactor*n.quietReference(c) {
+		if louder(x, activityFactor*n.quietReference(c)*float64(len(x))) {
 			return false
 		}
 	}

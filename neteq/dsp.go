@@ -39,6 +39,19 @@ func dot(a, b []float32) float64 {
 
 func energy(x []float32) float64 { return dot(x, x) }
 
+// louder tells whether the energy of x is above limit; of speech the beginning is mostly enough to know.
+func louder(x []float32, limit float64) bool {
+	const part = 256
+	sum := 0.0
+	for len(x) > part {
+		if sum += energy(x[:part]); sum > limit {
+			return true
+		}
+		x = x[part:]
+	}
+	return sum+energy(x) > limit
+}
+
 // crossfade turns old into new over its length, linearly, in place.
 func crossfade(old, new []float32) {
 	n := len(old)
