@@ -8,7 +8,7 @@ import (
 // at8k turns samples at 8 kHz, in which section 7 gives its figures, into ours.
 func at8k(samples int) uint32 { return uint32(samples * 6) }
 
-func TestArrivalHistory(t *testing.T) { // 7.4 items 37, 38, 39
+func TestArrivalHistory(t *testing.T) { // 7.4 items 37, 38, 39 and 40
 	const packet = 160
 	type step struct {
 		wait   int // ms since the step before

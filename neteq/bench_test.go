@@ -16,6 +16,8 @@ func prepared(b *testing.B, cfg Config) (*bench, []*Packet) {
 	return t, packets
 }
 
+// The budgets of item 169.
+
 // BenchmarkSecond is one second of sound, insert and pull, without a codec (PCM is copied).
 func BenchmarkSecond(b *testing.B) {
 	for _, c := range []struct {

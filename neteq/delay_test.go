@@ -49,6 +49,22 @@ func TestHistogram(t *testing.T) { // 7.5 items 43, 44, 46
 	}
 }
 
+func TestHistogramForgetsSlowlyInTheEnd(t *testing.T) { // item 45
+	h := newHistogram(100, 0.9993, 1)
+	base := int32(32745)
+	for range 32768/(32768-base) - 1 {
+		h.add(3)
+	}
+	if h.factor >= base {
+		t.Errorf("factor %d too early, of %d", h.factor, base)
+	}
+	h.add(3)
+	h.add(3)
+	if h.factor != base {
+		t.Errorf("factor %d, want %d", h.factor, base)
+	}
+}
+
 func TestHistogramStaysADistribution(t *testing.T) { // item 47
 	h := newHistogram(100, 0.9993, 2)
 	seed := uint64(9)

@@ -298,58 +298,53 @@ func TestMergeKeepsThePhase(t *testing.T) { // item 87
 	}
 }
 
-func TestStretchPulseTrain(t *testing.T) { // items 91, 92, 93, 94
-	for _, hz := range []float64{80, 100, 160, 350} {
-		sig := voice(hz)
-		b, _ := played(sig, stretchWindow+overlapSamples)
+func TestNormalAfterShortInputs(t *testing.T) { // item 89
+	for _, n := range []int{0, 1, 63, 480, 11520} {
+		b, _ := played(voice(130), overlapSamples)
+		e := newExpander(1)
+		for range 3 {
+			k := e.process(b, nil)
+			b.append(&e.out, k)
+		}
+		var bg [2]backgroundNoise
+		x := [2][]float32{make([]float32, n)}
 		before := b.future()
-		k, outcome := accelerate(b, 1e-9, false, 0)
-		period := int(math.Round(sampleRate / hz))
-		if outcome != stretchDone || k%period > 2 && k%period < period-2 || b.future() != before-k || k < stretchMinLag || k > stretchMaxLag {
-			t.Errorf("%g Hz: removed %d (%v), period %d", hz, k, outcome, period)
+		normalAfter(b, e, &bg, &x, n)
+		if len(x[0]) != n || b.future() != before || n > 0 && !e.first {
+			t.Errorf("%d samples: %d, future %d, was %d", n, len(x[0]), b.future(), before)
 		}
-		b, _ = played(sig, stretchWindow+overlapSamples)
-		k, outcome = preemptiveExpand(b, 1e-9, 0)
-		if outcome != stretchDone || k%period > 2 && k%period < period-2 || b.future() != before+k {
-			t.Errorf("%g Hz: added %d (%v), period %d", hz, k, outcome, period)
+		for i, v := range x[0] {
+			if v != v || i >= afterFade && v != 0 {
+				t.Fatalf("%d samples of silence: sample %d is %v", n, i, v)
+			}
 		}
-		// The result is still periodic: compare with itself one period later.
-		x := b.ch[0][b.read : b.read+2*k+period]
-		rho := dot(x[:2*k], x[period:]) / math.Sqrt(energy(x[:2*k])*energy(x[period:period+2*k]))
-		if rho < 0.97 {
-			t.Errorf("%g Hz: correlation %.3f one period apart", hz, rho)
-		}
-	}
-	b, _ := played(white(0.1), stretchWindow+overlapSamples)
-	if k, o := accelerate(b, 1e-9, false, 0); o != stretchFailed || k != 0 {
-		t.Errorf("noise was shortened by %d", k)
-	}
-	if k, o := preemptiveExpand(b, 1e-9, 0); o != stretchFailed || k != 0 {
-		t.Errorf("noise was lengthened by %d", k)
-	}
-	b, _ = played(white(0.0001), stretchWindow+overlapSamples)
-	if k, o := accelerate(b, backgroundDefaultEnergy, false, 500); o != stretchLowEnergy || k != 500 {
-		t.Errorf("silence: %d, %v", k, o)
-	}
-	b, _ = played(voice(100), stretchWindow-1)
-	if k, o := accelerate(b, 1e-9, false, 0); o != stretchFailed || k != 0 || b.future() != stretchWindow-1 {
-		t.Errorf("too short: %d, %v", k, o)
 	}
 }
 
-func TestFastAccelerateRemovesMore(t *testing.T) { // item 91
-	slow, fast := 0, 0
-	for hz := 90.0; hz < 380; hz += 13 {
-		b, _ := played(sine(hz, 0.3), stretchWindow)
-		s, _ := accelerate(b, 1e-9, false, 0)
-		b, _ = played(sine(hz, 0.3), stretchWindow)
-		f, _ := accelerate(b, 1e-9, true, 0)
-		if f < s || f > stretchCenter {
-			t.Errorf("%g Hz: fast %d, slow %d", hz, f, s)
-		}
-		slow, fast = slow+s, fast+f
+// Item 90: sound that was only late comes back at no less than the gain the concealment had left, and is whole at the end of
+// its packet.
+func TestNormalAfterGain(t *testing.T) {
+	b, _ := played(voice(130), overlapSamples)
+	e := newExpander(1)
+	for e.process(b, nil); e.muteFactor() > 0.35; e.process(b, nil) {
+		b.append(&e.out, expandMinLag)
 	}
-	if fast <= slow {
-		t.Errorf("fast %d, slow %d", fast, slow)
+	muted := e.muteFactor()
+	var bg [2]backgroundNoise
+	x := [2][]float32{make([]float32, 960)}
+	for i := range x[0] {
+		x[0][i] = 1
+	}
+	normalAfter(b, e, &bg, &x, 960)
+	if at := x[0][afterFade]; at < muted || at > muted+0.1 || muted < 0.1 {
+		t.Errorf("begins at %.3f, the concealment was at %.3f", at, muted)
+	}
+	for i := afterFade + 1; i < 960; i++ {
+		if x[0][i] < x[0][i-1] {
+			t.Fatalf("falls at %d", i)
+		}
+	}
+	if end := x[0][959]; end < 0.99 {
+		t.Errorf("ends at %.3f", end)
 	}
 }

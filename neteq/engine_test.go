@@ -94,7 +94,7 @@ func TestDecoderOfWrongLength(t *testing.T) {
 	}
 }
 
-// Item 151: without stretching, none, over 20 s of jitter.
+// Items 70 and 151: without stretching, none, over 20 s of jitter.
 func TestStretchingDisabled(t *testing.T) {
 	for _, policy := range []Policy{PolicyAdaptive, PolicyM150, PolicyLevels} {
 		b := newBench(t, Config{Policy: policy, DisableStretching: true})

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestBeforeTheFirstPacket(t *testing.T) { // 7.13, item 130
+func TestBeforeTheFirstPacket(t *testing.T) { // 7.13, items 122 and 130
 	b := newBench(t, Config{})
 	for range 100 {
 		b.frame[5] = 9
@@ -53,7 +53,7 @@ func TestPerfectLinkPlaysEverySampleUnchanged(t *testing.T) {
 	}
 }
 
-func TestUnknownPayloadType(t *testing.T) { // item 131
+func TestUnknownPayloadType(t *testing.T) { // items 2 and 131
 	b := newBench(t, Config{})
 	p := b.next()
 	p.PayloadType = 33
@@ -62,6 +62,9 @@ func TestUnknownPayloadType(t *testing.T) { // item 131
 	}
 	if err := b.n.Insert(&Packet{PayloadType: testPT}, 0); !errors.Is(err, ErrEmptyPayload) {
 		t.Errorf("got %v", err)
+	}
+	if b.n.buf.len() != 0 || b.n.haveNewest {
+		t.Error("a refused packet left something")
 	}
 	b.sig = sine(300, 0.5)
 	b.run(time.Second, nil)

@@ -83,24 +83,19 @@ func TestPacketBufferDuplicates(t *testing.T) { // item 11, with our order: the 
 	}
 }
 
-func TestObsolete(t *testing.T) { // items 12 and 13
+// Item 12: what is older than what, up to half the circle away; at exactly half the lower number is.
+func TestNewerIsNeverSymmetric(t *testing.T) {
 	for _, limit := range []uint32{0, 1, 0xffffffff, 1 << 31, 1<<31 + 1, 1<<31 - 1} {
 		for _, c := range []struct {
-			offset  uint32
-			horizon uint32
-			want    bool
-		}{
-			{0, 0, false}, {0xffffffff, 0, true}, {1<<31 + 1, 0, true}, {1, 0, false},
-			{0, 10, false}, {^uint32(0), 10, true}, {^uint32(8), 10, true}, {^uint32(9), 10, false}, {1, 10, false}, {1 << 31, 10, false},
-			{1<<31 + 1, 10, false},
-		} {
-			if got := obsolete(limit+c.offset, limit, c.horizon); got != c.want {
-				t.Errorf("limit %d offset %d horizon %d: %v", limit, int32(c.offset), c.horizon, got)
+			offset uint32
+			want   bool
+		}{{0, false}, {0xffffffff, true}, {1<<31 + 1, true}, {1, false}, {1<<31 - 1, false}, {1 << 31, limit+1<<31 < limit}} {
+			if got := newer32(limit, limit+c.offset); got != c.want {
+				t.Errorf("limit %d offset %d: %v", limit, int32(c.offset), got)
 			}
-		}
-		far := limit + 1<<31
-		if got, want := obsolete(far, limit, 0), far < limit; got != want {
-			t.Errorf("limit %d at 2^31: %v", limit, got)
+			if c.offset != 0 && newer32(limit, limit+c.offset) == newer32(limit+c.offset, limit) {
+				t.Errorf("%d and %d: each is newer", limit, limit+c.offset)
+			}
 		}
 	}
 }

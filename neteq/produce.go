@@ -40,6 +40,8 @@ func (n *NetEq) produce() {
 			return
 		}
 		n.comfortNoise(tickSamples)
+	case n.gen == 0 && n.early(h) && n.codec != nil && n.codec.kind != codecOpus:
+		n.conceal(tickSamples) // a hole is not closed without a joint; Opus makes its own
 	case n.gen >= leap || n.early(h) || leap > maxHole:
 		n.play(h, 0)
 	default:

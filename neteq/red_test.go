@@ -71,7 +71,7 @@ func TestSplitRED(t *testing.T) { // 7.2 items 18, 19, 20, 23, 24, 25, 26
 	}
 }
 
-func TestREDFillsHolesAndNothingElse(t *testing.T) { // items 21, 22 and 152
+func TestREDFillsHolesAndNothingElse(t *testing.T) { // items 21, 22, 30 and 152
 	b := newBench(t, Config{})
 	b.sig = sine(300, 0.4)
 	var last []byte

@@ -19,11 +19,6 @@ func newer16(a, b uint16) bool {
 	return d != 0 && d < 1<<15
 }
 
-// obsolete tells whether ts lies behind limit by less than horizon timestamp units; horizon 0 is half the number circle.
-func obsolete(ts, limit, horizon uint32) bool {
-	return newer32(limit, ts) && (horizon == 0 || newer32(ts, limit-horizon))
-}
-
 // unwrapper turns 32-bit timestamps into a 64-bit line without jumps that begins at 0 with the first value it sees: where a
 // stream starts to count must not change how times are rounded.
 type unwrapper struct {

@@ -58,6 +58,28 @@ func (b *bench) as(pt uint8, factor int) *Packet {
 	return p
 }
 
+// Item 31: which codec decodes, and that coming back to one resets it.
+func TestActiveCodec(t *testing.T) {
+	b, others := newSwitchBench(t, Config{})
+	n := b.n
+	if n.codec != nil {
+		t.Fatal("a codec is active before anything was decoded")
+	}
+	wide, narrow := n.reg.get(testPT), n.reg.get(testPT+1)
+	for i, c := range []struct {
+		use          *codec
+		wide, narrow int // resets
+	}{{wide, 0, 0}, {wide, 0, 0}, {narrow, 0, 1}, {narrow, 0, 1}, {wide, 1, 1}} {
+		if c.use.open() == nil {
+			t.Fatal("no decoder")
+		}
+		n.use(c.use)
+		if n.codec != c.use || b.dec.resets != c.wide || others[0].resets != c.narrow {
+			t.Errorf("step %d: %d and %d resets", i, b.dec.resets, others[0].resets)
+		}
+	}
+}
+
 // Item 140 as we decided: a stream that changes codec and clock loses nothing, conceals nothing and does not click; a codec
 // that comes back starts afresh.
 func TestPayloadTypeChangesInTheStream(t *testing.T) {
