@@ -2,90 +2,108 @@ package mixer
 
 import "fmt"
 
+// All in ticks, because frames differ.
 const (
-	// refreshFrames is how many frames in a row are kept back before one is sent whatever it holds: 400 ms, as libopus
-	// does in DTX.
-	refreshFrames = 20
-	// sleepFrames is how long silence is encoded at most before the bus stops: an encoder without DTX never says so itself.
-	sleepFrames = 25
-	// lossEvery is how often, in frames, the redundancy follows the listeners' reports: once a second.
-	lossEvery = 50
-	// maxPacket is the longest Opus frame (RFC 6716, section 3.2.1).
-	maxPacket = 1275
+	// refreshTicks is how long frames are kept back before one is sent whatever it holds: 400 ms, as libopus does in DTX.
+	refreshTicks = 40
+	// sleepTicks is how long silence is encoded at most before the bus stops: an encoder without DTX never says so itself.
+	sleepTicks = 50
+	// lossTicks is how often the redundancy follows the listeners' reports: once a second.
+	lossTicks = 100
 )
 
-// bus is one distinct mix: a limiter, the frame being filled, an encoder, and whoever hears it.
+const (
+	// leastBitrate is the least that libopus takes for voice (RFC 6716, section 2.1.1).
+	leastBitrate = 6000
+	// maxPacket is the longest Opus frame (RFC 6716, section 3.2.1); a packet of 40 ms may hold two, and their lengths.
+	maxPacket = 2*1275 + 7
+)
+
+// bus is an encoder on a mix, for the listeners of one tier.
 type bus struct {
+	mix       *mix
+	tier      Tier
 	encoder   Encoder
 	listeners []*Listener
-	excluded  *owner    // whose sources are not in it; nil: the whole mix
-	pcm       []float32 // one frame: two ticks
-	out       []byte
+	out       [2][]byte // the payload of the last frame, and of the one before
+	ready     outgoing
 	busState
 }
 
 // busState is what a fork copies beside the encoder.
 type busState struct {
-	limiter   limiter
-	loud      bool // the frame being filled has sound
-	asleep    bool // the encoder has said that silence need not be sent
-	silent    int  // frames of silence encoded in a row
-	unsent    int  // frames kept back in a row
-	sinceLoss int  // frames since the loss was looked at
-	loss      int  // percent the encoder protects against
-	newcomer  bool // a listener has had no packet yet
-	rung      int  // of the overload ladder, as the encoder is set
-	gaps      bool // every listener knows that a frame was kept back
+	ticks     int     // per frame
+	asleep    bool    // the encoder has said that silence need not be sent
+	silent    int     // ticks of silence encoded in a row
+	unsent    int     // ticks kept back in a row
+	sinceLoss int     // ticks since the loss was looked at
+	loss      int     // percent the encoder protects against
+	newcomer  bool    // a listener has had no packet yet
+	set       setting // of the encoder
+	gaps      bool    // every listener knows that a frame was kept back
+	next      int     // index in out of the payload to be written
+	before    sent
 }
 
-// mixTick takes 10 ms into the first or second half of the frame. src nil is silence.
-func (b *bus) mixTick(src []float32, half int) {
-	n := len(b.pcm) / frameTicks
-	dst := b.pcm[half*n : (half+1)*n]
-	if src == nil && b.limiter.idle() {
-		clear(dst)
+// setting is what the encoder's settings are made from.
+type setting struct {
+	rung int // of the overload ladder
+	tier Tier
+}
+
+// sent is the frame that was sent last.
+type sent struct {
+	timestamp, samples uint32
+	size               int // of its payload; 0: none
+}
+
+// outgoing is what encode has made for deliver. Payloads are valid until the bus has encoded twice more.
+type outgoing struct {
+	frame   Frame // without payload: nothing is to be sent
+	refresh bool  // a mere sign of life in silence
+}
+
+// encode ends the frame of ticks that ends at a place, and puts into ready what is to be sent.
+func (b *bus) encode(place int, timestamp uint32, c *counters) {
+	b.ready = outgoing{}
+	pcm, loud := b.mix.frame(b.ticks, place)
+	due := b.unsent >= refreshTicks || b.newcomer
+	if !loud && b.asleep && !due {
+		b.unsent += b.ticks
+		c.silentFrames.Add(1)
 		return
 	}
-	if b.limiter.process(dst, src) >= silentPeak {
-		b.loud = true
-	}
-}
-
-// encode ends the frame. It returns what to send, nil for nothing, and whether that is a mere sign of life in silence.
-func (b *bus) encode(c *counters) (payload []byte, refresh bool) {
-	silent := !b.loud
-	b.loud = false
-	due := b.unsent >= refreshFrames || b.newcomer
-	if silent && b.asleep && !due {
-		b.unsent++
-		c.silentFrames.Add(1)
-		return nil, false
-	}
-	n, err := b.encoder.Encode(b.pcm, b.out)
+	n, err := b.encoder.Encode(pcm, b.out[b.next])
 	c.encodes.Add(1)
-	if err != nil || n <= 0 || n > len(b.out) {
+	if err != nil || n <= 0 || n > len(b.out[b.next]) {
 		c.encodeErrors.Add(1)
-		b.unsent++
-		return nil, false
+		b.unsent += b.ticks
+		return
 	}
-	if silent {
-		b.silent++
-	} else {
+	if loud {
 		b.silent = 0
+	} else {
+		b.silent += b.ticks
 	}
-	b.asleep = silent && (n <= 2 || b.silent >= sleepFrames)
+	b.asleep = !loud && (n <= 2 || b.silent >= sleepTicks)
 	if n <= 2 && !due {
-		b.unsent++
-		return nil, false
+		b.unsent += b.ticks
+		return
 	}
-	refresh = b.unsent >= refreshFrames || n <= 2
+	f := Frame{Payload: b.out[b.next][:n], Timestamp: timestamp, Samples: b.ticks * frameSamples}
+	if p := b.before; p.size > 2 && p.timestamp+p.samples == timestamp {
+		f.Redundant, f.RedundantOffset = b.out[1-b.next][:p.size], p.samples
+	}
+	b.ready = outgoing{f, b.unsent >= refreshTicks || n <= 2}
+	b.before = sent{timestamp, uint32(f.Samples), n}
+	b.next = 1 - b.next
 	b.unsent, b.newcomer = 0, false
-	return b.out[:n], refresh
 }
 
-// deliver hands the frame to every listener, or notes that there was none.
-func (b *bus) deliver(payload []byte, refresh bool, timestamp uint32, c *counters) {
-	if payload == nil {
+// deliver hands what encode has made to every listener, or notes that there was nothing.
+func (b *bus) deliver(c *counters) {
+	f := b.ready.frame
+	if f.Payload == nil {
 		if !b.gaps {
 			for _, l := range b.listeners {
 				l.gap = true
@@ -94,57 +112,70 @@ func (b *bus) deliver(payload []byte, refresh bool, timestamp uint32, c *counter
 		}
 		return
 	}
-	f := Frame{Payload: payload, Timestamp: timestamp, Samples: frameSamples * frameTicks}
+	refresh, redundant := b.ready.refresh, f.Redundant
+	repeated := 0
 	for _, l := range b.listeners {
 		f.Marker = l.gap && !refresh
 		l.gap = l.gap && refresh
+		f.Redundant = nil
+		if redundant != nil && l.redundant.Load() {
+			f.Redundant = redundant
+			repeated++
+		}
 		if !l.closed.Load() {
 			l.config.Sink.WriteFrame(f)
 		}
 	}
 	b.gaps = false
 	c.frames.Add(uint64(len(b.listeners)))
+	if repeated > 0 {
+		c.repeated.Add(uint64(repeated))
+	}
 }
 
-// follow sets the encoder to what the load of the worker and the losses of the listeners ask for.
+// follow sets the encoder to what the tier, the load of the worker and the losses of the listeners ask for.
 func (b *bus) follow(rung int, encoding *EncoderConfig) {
-	if rung != b.rung {
-		b.set(rung, encoding)
+	if want := (setting{rung, b.tier}); want != b.set {
+		b.apply(want, encoding)
 	}
 	if rung < rungFEC {
 		b.followLoss(encoding.LossPercent)
 	}
 }
 
-// set brings the encoder to a rung of the overload ladder.
-func (b *bus) set(rung int, encoding *EncoderConfig) {
-	if b.encoder.SetComplexity(complexityAt(rung, encoding.Complexity)) != nil {
-		return // again with the next frame
-	}
+// apply brings the encoder to a tier and a rung of the overload ladder, and returns whether it could.
+func (b *bus) apply(want setting, encoding *EncoderConfig) bool {
 	loss := encoding.LossPercent
-	if rung >= rungFEC {
+	if want.rung >= rungFEC {
 		loss = 0 // no loss expected, no redundancy
 	}
-	if b.encoder.SetPacketLoss(loss) != nil {
-		return
+	if b.encoder.SetComplexity(complexityAt(want.rung, encoding.Complexity)) != nil ||
+		b.encoder.SetBitrate(encoding.bitrate(want.tier)) != nil || b.encoder.SetPacketLoss(loss) != nil {
+		return false // again with the next frame
 	}
-	b.loss, b.sinceLoss, b.rung = loss, lossEvery, rung
+	b.loss, b.sinceLoss, b.set = loss, lossTicks, want
+	return true
 }
 
-// followLoss sets the redundancy to what the worst eighth of the listeners loses, once a second.
+// followLoss sets the redundancy to what the worst eighth of the listeners loses, once a second. Who is on the way to another
+// tier does not count.
 func (b *bus) followLoss(least int) {
-	if b.sinceLoss++; b.sinceLoss < lossEvery {
+	if b.sinceLoss += b.ticks; b.sinceLoss < lossTicks {
 		return
 	}
 	b.sinceLoss = 0
 	var histogram [101]int
+	counted := 0
 	for _, l := range b.listeners {
-		histogram[l.loss.Load()]++
+		if Tier(l.tier.Load()) == b.tier {
+			histogram[l.loss.Load()]++
+			counted++
+		}
 	}
-	left, loss := (len(b.listeners)+7)/8, 100
-	for ; loss > 0; loss-- {
-		if left -= histogram[loss]; left <= 0 {
-			break
+	left, loss := (counted+7)/8, 0
+	for p := 100; p > 0 && left > 0; p-- {
+		if left -= histogram[p]; left <= 0 {
+			loss = p
 		}
 	}
 	// Beyond 30 % redundancy eats the voice it protects.
@@ -166,40 +197,23 @@ func (b *bus) forkFrom(from *bus) error {
 		return fmt.Errorf("fork bus: %w", err)
 	}
 	b.busState = from.busState
-	copy(b.pcm, from.pcm)
+	copy(b.out[1-b.next], from.out[1-b.next][:b.before.size])
 	return nil
 }
 
 // add puts a listener on the bus.
 func (b *bus) add(l *Listener) {
+	l.bus, l.index = b, len(b.listeners)
 	b.listeners = append(b.listeners, l)
 	b.gaps = false
 }
 
-// remove takes one listener off.
+// remove takes one off.
 func (b *bus) remove(l *Listener) {
-	for i, x := range b.listeners {
-		if x == l {
-			last := len(b.listeners) - 1
-			b.listeners[i], b.listeners[last] = b.listeners[last], nil
-			b.listeners = b.listeners[:last]
-			return
-		}
-	}
-}
-
-// move puts the listeners of one owner on another bus.
-func move(o *owner, from, to *bus) {
-	kept := from.listeners[:0]
-	for _, l := range from.listeners {
-		if l.owner != o {
-			kept = append(kept, l)
-		}
-	}
-	clear(from.listeners[len(kept):])
-	from.listeners = kept
-	for _, l := range o.listeners {
-		to.add(l)
-	}
-	o.bus = to
+	last := len(b.listeners) - 1
+	moved := b.listeners[last]
+	b.listeners[l.index], moved.index = moved, l.index
+	b.listeners[last] = nil
+	b.listeners = b.listeners[:last]
+	l.bus = nil
 }

@@ -14,6 +14,7 @@ const (
 	rungFEC         // no redundancy in what is sent
 	rungComplexity  // encoders at 5 at most: half of the work of 9
 	rungComplexity2 // encoders at 2 at most
+	rungLong        // frames of 40 ms for all: half of the packets
 	rungSpeakers    // three speakers per room at most
 	rungRefuse      // no more joins: see Mixer.Overloaded
 

@@ -25,6 +25,10 @@ func newCostly(t *testing.T, encoding EncoderConfig, talkers int) *costly {
 		if e.loss > 0 {
 			us *= 1.3
 		}
+		us *= float64(e.samples) / 960
+		if e.samples > 960 {
+			us *= 0.8
+		}
 		l.now += time.Duration(us * c.factor * float64(time.Microsecond))
 	}
 	c.room = l.room(RoomConfig{Encoder: &encoding})
@@ -33,7 +37,7 @@ func newCostly(t *testing.T, encoding EncoderConfig, talkers int) *costly {
 			sound: noise(uint64(i), 0.1), onGet: func(time.Duration) { l.now += time.Duration(50*c.factor) * time.Microsecond },
 		})
 		listener, _ := l.listener(c.room, fmt.Sprint(i))
-		listener.SetLoss(0.1)
+		listener.SetReport(Report{Loss: 0.02})
 	}
 	return c
 }
@@ -78,7 +82,7 @@ func TestOverloadLadder(t *testing.T) {
 			}
 		}
 	}
-	if fmt.Sprint(seen) != "[0 1 2 3 4 5]" {
+	if fmt.Sprint(seen) != "[0 1 2 3 4 5 6]" {
 		t.Fatalf("rungs %v, want one after the other", seen)
 	}
 	if !c.m.Overloaded() || !c.room.Overloaded() {
@@ -110,9 +114,9 @@ func TestOverloadLadder(t *testing.T) {
 	if st.Rung != 0 || st.Descents < Rungs-1 {
 		t.Errorf("rung %d, %d descents after the load fell", st.Rung, st.Descents)
 	}
-	for _, b := range c.room.buses {
-		if f := b.encoder.(*fakeEncoder); f.complexity != 9 || f.loss == 0 {
-			t.Errorf("afterwards complexity %d, loss %d", f.complexity, f.loss)
+	for _, b := range c.room.buses() {
+		if f := b.encoder.(*fakeEncoder); f.complexity != 9 || f.loss == 0 || f.samples != 960 {
+			t.Errorf("afterwards complexity %d, loss %d, %d samples", f.complexity, f.loss, f.samples)
 		}
 	}
 	for _, s := range c.room.sources {
@@ -126,14 +130,17 @@ func TestOverloadLadder(t *testing.T) {
 func (c *costly) checkRung(t *testing.T, encoding EncoderConfig) {
 	t.Helper()
 	rung := c.m.Stats().Rung
-	want := []int{9, 9, 5, 2, 2, 2}[rung]
-	for _, b := range c.room.buses {
+	want := []int{9, 9, 5, 2, 2, 2, 2}[rung]
+	for _, b := range c.room.buses() {
 		e := b.encoder.(*fakeEncoder)
 		if e.complexity != want {
 			t.Errorf("rung %d: complexity %d, want %d", rung, e.complexity, want)
 		}
 		if (e.loss == 0) != (rung >= rungFEC) {
 			t.Errorf("rung %d: loss %d", rung, e.loss)
+		}
+		if (e.samples == 1920) != (rung >= rungLong) {
+			t.Errorf("rung %d: frames of %d samples", rung, e.samples)
 		}
 	}
 }
@@ -244,7 +251,7 @@ func TestLadderKnowsItsOwnWork(t *testing.T) {
 func TestComplexityAt(t *testing.T) {
 	for _, c := range []struct{ rung, configured, want int }{
 		{rungNone, 10, 10}, {rungFEC, 9, 9}, {rungComplexity, 9, 5}, {rungComplexity, 3, 3}, {rungComplexity2, 9, 2},
-		{rungSpeakers, 0, 0}, {rungRefuse, 5, 2},
+		{rungLong, 9, 2}, {rungSpeakers, 0, 0}, {rungRefuse, 5, 2},
 	} {
 		if got := complexityAt(c.rung, c.configured); got != c.want {
 			t.Errorf("rung %d of complexity %d: %d, want %d", c.rung, c.configured, got, c.want)
@@ -300,16 +307,16 @@ func TestEncoderIsWholeAfterOverload(t *testing.T) {
 	}
 	talking = false
 	l.ticks(joinAfterTicks + 4)
-	if len(r.buses) != 1 || len(r.spare) != 1 {
-		t.Fatalf("%d buses, %d spare", len(r.buses), len(r.spare))
+	if len(r.buses()) != 1 || len(r.spare) != 1 {
+		t.Fatalf("%d buses, %d spare", len(r.buses()), len(r.spare))
 	}
 	l.m.workers[0].ladder.set(rungNone)
 	l.noCopy = true
 	r.spare[0].encoder = plainResetter{r.spare[0].encoder.(*fakeEncoder)} // cannot take the other's settings over
 	talking = true
 	l.ticks(4)
-	if len(r.buses) != 2 {
-		t.Fatalf("%d buses", len(r.buses))
+	if len(r.buses()) != 2 {
+		t.Fatalf("%d buses", len(r.buses()))
 	}
 	for _, e := range l.encoders {
 		if e.complexity != 9 || e.loss != 5 {

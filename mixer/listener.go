@@ -1,11 +1,14 @@
 package mixer
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Sink takes what one listener hears.
 type Sink interface {
-	// WriteFrame is called on the room's worker and must not block. f.Payload is borrowed until it returns, and may be
-	// shared with other listeners: it must not be changed.
+	// WriteFrame is called on the room's worker and must not block. f.Payload and f.Redundant are borrowed until it returns, and may
+	// be shared with other listeners: they must not be changed.
 	WriteFrame(f Frame)
 }
 
@@ -13,8 +16,13 @@ type Sink interface {
 type Frame struct {
 	Payload   []byte
 	Timestamp uint32 // of its first sample, on the room's clock, 48 kHz, from a random start
-	Samples   int    // per channel: 960
+	Samples   int    // per channel: 480, 960 or 1920
 	Marker    bool   // first of a talk spurt (RFC 3551, section 4.1)
+
+	// Redundant is the payload of the frame before, which began RedundantOffset samples earlier and ended where this one begins;
+	// nil: not to be sent. How it is framed (RFC 2198) is the sink's affair.
+	Redundant       []byte
+	RedundantOffset uint32
 }
 
 // ListenerConfig describes a listener to be added to a room.
@@ -22,17 +30,29 @@ type ListenerConfig struct {
 	// Owner: sources with the same owner are not heard. Empty: everything is heard.
 	Owner string
 	Sink  Sink
+	// Redundant: the sink can send every frame twice, and is to when packets get lost.
+	Redundant bool
 }
 
 // Listener is one stream out of a room.
 type Listener struct {
-	room   *Room
-	config ListenerConfig
-	closed atomic.Bool
-	loss   atomic.Int32 // percent, as last reported
+	room      *Room
+	config    ListenerConfig
+	closed    atomic.Bool
+	tier      atomic.Uint32 // wanted; the one it has is its bus's
+	loss      atomic.Int32  // percent that its bus is to protect against
+	redundant atomic.Bool   // frames are to be sent twice
+
+	reporting sync.Mutex // guards the next
+	quality   quality
+
+	chosen *gains // as last set; guarded by Room.mu
 
 	// The worker's own.
 	owner  *owner
+	gains  *gains
+	bus    *bus // nil while none could be made
+	index  int  // in its listeners
 	joined bool
 	gap    bool // frames were not sent: the next that is sent begins a talk spurt
 }
@@ -40,14 +60,24 @@ type Listener struct {
 // Owner returns the owner given in the configuration.
 func (l *Listener) Owner() string { return l.config.Owner }
 
-// SetLoss tells how much of the stream is lost on its way to the listener (0 to 1, from RTCP reports). The redundancy of
-// a bus follows its worst eighth of listeners.
-func (l *Listener) SetLoss(fraction float64) {
-	if !(fraction > 0) {
-		fraction = 0
+// SetReport tells how packets fare on their way to the listener, as its RTCP reports say. What it gets follows: a worse tier at once
+// for a loss of 10 % or after two bad reports in a row, a better one, step by step, after 10 s of good ones; redundancy from 3 % loss on, where
+// agreed. The in-band redundancy (FEC) of a bus follows its worst eighth of listeners.
+// Any goroutine may call it. Without reports a listener is Excellent.
+func (l *Listener) SetReport(report Report) {
+	l.reporting.Lock()
+	changed := l.quality.take(report, l.room.mixer.Now())
+	l.loss.Store(int32(l.quality.loss))
+	l.tier.Store(uint32(l.quality.tier))
+	l.redundant.Store(l.config.Redundant && l.quality.redundant)
+	l.reporting.Unlock()
+	if changed {
+		_ = l.room.post(command{kind: changeTier, listener: l}) // a closed room has no tiers
 	}
-	l.loss.Store(int32(100 * min(fraction, 1)))
 }
+
+// Tier is how the listener's connection is thought of. What it hears follows within 40 ms.
+func (l *Listener) Tier() Tier { return Tier(l.tier.Load()) }
 
 // Close takes the listener out of the room. It does not wait: when it returns, one last WriteFrame may be under way or
 // about to begin on the room's worker. It may be called again.

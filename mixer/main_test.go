@@ -63,7 +63,7 @@ func (l *lab) newEncoder(cfg EncoderConfig) (Encoder, error) {
 	if l.refuse {
 		return nil, errTest
 	}
-	e := &fakeEncoder{lab: l, id: len(l.encoders), cfg: cfg, complexity: cfg.Complexity, loss: cfg.LossPercent, hash: 14695981039346656037}
+	e := &fakeEncoder{lab: l, id: len(l.encoders), cfg: cfg, complexity: cfg.Complexity, bitrate: cfg.BitrateBps, loss: cfg.LossPercent, hash: 14695981039346656037}
 	l.encoders = append(l.encoders, e)
 	if l.noCopy {
 		return plainEncoder{e}, nil
@@ -233,6 +233,8 @@ type fakeEncoder struct {
 	silence    int
 	loss       int
 	complexity int
+	bitrate    int
+	samples    int // of the last frame, per channel
 	calls      int
 	resets     int
 	frames     [][]float32
@@ -242,10 +244,11 @@ type fakeEncoder struct {
 const fakePayload = 16
 
 func (e *fakeEncoder) Encode(pcm []float32, out []byte) (int, error) {
-	if len(pcm) != 960*e.cfg.Channels {
+	if n := len(pcm) / e.cfg.Channels; n != 480 && n != 960 && n != 1920 {
 		return 0, errTest
 	}
 	e.calls++
+	e.samples = len(pcm) / e.cfg.Channels
 	if e.lab.onEncode != nil {
 		e.lab.onEncode(e)
 	}
@@ -278,7 +281,7 @@ func (e *fakeEncoder) Encode(pcm []float32, out []byte) (int, error) {
 	return fakePayload, nil
 }
 
-func (e *fakeEncoder) SetBitrate(int) error { return nil }
+func (e *fakeEncoder) SetBitrate(bps int) error { e.bitrate = bps; return nil }
 func (e *fakeEncoder) SetComplexity(complexity int) error {
 	e.complexity = complexity
 	return nil
@@ -295,12 +298,25 @@ func (e *fakeEncoder) CopyState(from any) error {
 	if !ok {
 		return errTest
 	}
-	e.hash, e.silence, e.loss, e.complexity = src.hash, src.silence, src.loss, src.complexity
+	e.hash, e.silence, e.loss, e.complexity, e.bitrate = src.hash, src.silence, src.loss, src.complexity, src.bitrate
 	return nil
 }
 
 // plainEncoder hides everything but the interface.
 type plainEncoder struct{ Encoder }
+
+// buses returns those of a room.
+func (r *Room) buses() []*bus {
+	var all []*bus
+	for _, m := range r.mixes {
+		for _, b := range m.buses {
+			if b != nil {
+				all = append(all, b)
+			}
+		}
+	}
+	return all
+}
 
 // recorder is a sink that keeps what it is given, with the samples that were encoded.
 type recorder struct {
@@ -337,7 +353,7 @@ func (r *recorder) heard(channels int) []float32 {
 		return nil
 	}
 	first, last := r.frames[0].Timestamp, r.frames[len(r.frames)-1].Timestamp
-	out := make([]float32, (int(last-first)+960)*channels)
+	out := make([]float32, (int(last-first)+r.frames[len(r.frames)-1].Samples)*channels)
 	for i, f := range r.frames {
 		copy(out[int(f.Timestamp-first)*channels:], r.pcm[i])
 	}

@@ -137,7 +137,7 @@ func randomLife(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	if st := l.m.Stats(); checked < 10000 || st.Forks < 20 || st.Joins < 20 || st.Skipped == 0 {
+	if st := l.m.Stats(); checked < 10000 || st.Forks < 12 || st.Joins < 20 || st.Skipped == 0 {
 		t.Errorf("%d checks, %d forks, %d joins, %d skipped", checked, st.Forks, st.Joins, st.Skipped)
 	}
 }

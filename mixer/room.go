@@ -14,6 +14,7 @@ type RoomConfig struct {
 	Speakers int            // how many sources are heard at a time, the loudest; 0: as in Config
 	Channels int            // of the mix: 1 (also for 0) or 2
 	Encoder  *EncoderConfig // nil: as in Config
+	FrameMs  int            // of a packet: 10 or 20 (also for 0); poor connections get 40
 }
 
 // Room mixes its sources for its listeners.
@@ -22,17 +23,20 @@ type Room struct {
 	mixer    *Mixer
 	worker   *worker
 	phase    int
-	parity   int64
+	parity   int64 // of the ticks at which frames of 20 ms begin
+	shift    int64 // 0 or 2: which of these frames of 40 ms begin at
 	speakers int
 	channels int
+	frame    int // ticks of it, for connections that are not poor
 	encoding EncoderConfig
 	epoch    uint32 // of the RTP clock
 
-	mu       sync.Mutex // guards the next four
-	pending  []command
-	members  []*Source
-	audience int // open listeners
-	err      error
+	mu        sync.Mutex // guards the next five
+	pending   []command
+	members   []*Source
+	audience  int      // open listeners
+	gainLists []*gains // in use, all different
+	err       error
 
 	mail   atomic.Bool // pending is not empty
 	parked atomic.Bool // not on the worker's list
@@ -45,18 +49,20 @@ type Room struct {
 	mailbox    []command // the other half of pending
 	sources    []*Source
 	owners     map[string]*owner
-	hearing    []*owner // those with listeners
+	hearers    []*owner // those with listeners
+	personal   []*gains // those with listeners
 	listeners  int
-	buses      []*bus
-	full       *bus // the bus that leaves nobody out, if there is one
+	mixes      []*mix
+	spareMixes []*mix
 	spare      []*bus
+	due        []*bus      // scratch
 	waiting    []*Listener // those whose bus could not be made
+	changing   []*Listener // those whose tier has changed
+	long       bool        // frames of 40 ms for all, since the last that began
 	started    bool
 	asleep     bool  // on the list of those without listeners
 	pulled     int64 // last tick to which the sources were moved on
 	mixed      int64 // ticks that were mixed
-	half       int   // half of the frame to be filled next
-	frameStart int64 // tick at which the frame began
 	eventful   int64 // last tick in which something came or was heard
 }
 
@@ -65,15 +71,16 @@ type owner struct {
 	name       string
 	sources    []*Source
 	listeners  []*Listener
-	bus        *bus  // of all its listeners
-	active     bool  // heard in this tick
-	lastActive int64 // the same, as Room.mixed was then
+	apart      bool  // heard, or was a moment ago: it is left out of what its listeners hear
+	lastActive int64 // when it was heard last, as Room.mixed was then
+	mentioned  int   // lists of gains that name it
 }
 
 type command struct {
 	kind     commandKind
 	source   *Source
 	listener *Listener
+	gains    *gains
 }
 
 type commandKind uint8
@@ -83,6 +90,8 @@ const (
 	dropSource
 	addListener
 	dropListener
+	changeTier
+	changeGains
 )
 
 // never is a tick before any other.
@@ -106,10 +115,17 @@ func newRoom(m *Mixer, id string, cfg RoomConfig) (*Room, error) {
 	if cfg.Speakers == 0 {
 		cfg.Speakers = m.speakers
 	}
+	if cfg.FrameMs == 0 {
+		cfg.FrameMs = 20
+	}
+	if cfg.FrameMs != 10 && cfg.FrameMs != 20 {
+		return nil, fmt.Errorf("%w: frames of %d ms", ErrConfig, cfg.FrameMs)
+	}
 	encoding.Channels = channels
 	r := &Room{
 		id: id, mixer: m, speakers: cfg.Speakers, channels: channels, encoding: encoding, epoch: rand.Uint32(),
-		done: make(chan struct{}), owners: map[string]*owner{},
+		frame: cfg.FrameMs / 10, done: make(chan struct{}), owners: map[string]*owner{},
+		shift: 2 * (m.rooms.Load() / int64(2*phases*len(m.workers)) & 1), // as rooms are placed, half of each kind
 	}
 	r.parked.Store(true)
 	return r, nil
@@ -140,7 +156,7 @@ func (r *Room) AddSource(cfg SourceConfig) (*Source, error) {
 	return s, nil
 }
 
-// AddListener adds a listener. Its sink gets its first frame within 30 ms, silent or not.
+// AddListener adds a listener. Its sink gets its first frame within 30 ms, silent or not; 50 where overload has made frames longer.
 func (r *Room) AddListener(cfg ListenerConfig) (*Listener, error) {
 	if cfg.Sink == nil {
 		return nil, fmt.Errorf("room %q: %w: listener without sink", r.id, ErrConfig)
@@ -194,6 +210,14 @@ func (r *Room) post(c command) error {
 		r.mu.Unlock()
 		return fmt.Errorf("room %q: %w", r.id, err)
 	}
+	r.postLocked(c)
+	r.mu.Unlock()
+	r.wake()
+	return nil
+}
+
+// postLocked does the same for who has the lock and wakes the room afterwards.
+func (r *Room) postLocked(c command) {
 	r.pending = append(r.pending, c)
 	r.mail.Store(true)
 	switch c.kind {
@@ -209,12 +233,10 @@ func (r *Room) post(c command) error {
 		r.audience++
 		r.mixer.listeners.Add(1)
 	case dropListener:
+		r.useGainsLocked(c.listener, nil)
 		r.audience--
 		r.mixer.listeners.Add(-1)
 	}
-	r.mu.Unlock()
-	r.wake()
-	return nil
 }
 
 func (r *Room) removeSource(s *Source) {
@@ -248,6 +270,10 @@ func (r *Room) apply() {
 			r.listen(c.listener)
 		case dropListener:
 			r.unlisten(c.listener)
+		case changeTier:
+			r.setTier(c.listener)
+		case changeGains:
+			r.regain(c.listener, c.gains)
 		}
 	}
 	clear(r.mailbox)
@@ -270,7 +296,7 @@ func (r *Room) owner(name string) *owner {
 // comes back as a listener at once must not hear it.
 func (r *Room) purge() {
 	for name, o := range r.owners {
-		if len(o.sources) == 0 && len(o.listeners) == 0 && r.mixed-o.lastActive >= joinAfterTicks {
+		if len(o.sources)+len(o.listeners)+o.mentioned == 0 && r.mixed-o.lastActive >= joinAfterTicks {
 			delete(r.owners, name)
 		}
 	}
@@ -313,7 +339,8 @@ func (r *Room) listen(l *Listener) {
 	if o := l.owner; o != nil {
 		o.listeners = append(o.listeners, l)
 		if len(o.listeners) == 1 {
-			r.hearing = append(r.hearing, o)
+			o.apart = r.mixed-o.lastActive < joinAfterTicks
+			r.hearers = append(r.hearers, o)
 		}
 	}
 	r.place(l)
@@ -325,23 +352,20 @@ func (r *Room) unlisten(l *Listener) {
 	}
 	l.joined = false
 	r.listeners--
-	r.waiting = slices.DeleteFunc(r.waiting, func(x *Listener) bool { return x == l })
-	for _, b := range r.buses {
-		if slices.Contains(b.listeners, l) {
-			b.remove(l)
-			if len(b.listeners) == 0 {
-				r.release(b)
-			}
-			break
-		}
+	is := func(x *Listener) bool { return x == l }
+	r.waiting = slices.DeleteFunc(r.waiting, is)
+	r.changing = slices.DeleteFunc(r.changing, is)
+	r.setGains(l, nil)
+	if b := l.bus; b != nil {
+		b.remove(l)
+		r.tidy(b)
 	}
 	o := l.owner
 	if o == nil {
 		return
 	}
-	o.listeners = slices.DeleteFunc(o.listeners, func(x *Listener) bool { return x == l })
+	o.listeners = slices.DeleteFunc(o.listeners, is)
 	if len(o.listeners) == 0 {
-		o.bus = nil
-		r.hearing = slices.DeleteFunc(r.hearing, func(x *owner) bool { return x == o })
+		r.hearers = slices.DeleteFunc(r.hearers, func(x *owner) bool { return x == o })
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -512,26 +513,36 @@ func TestLossOfListenersSetsRedundancy(t *testing.T) {
 	if e.loss != 0 {
 		t.Errorf("loss %d without reports", e.loss)
 	}
-	listeners[3].SetLoss(0.5)
+	listeners[3].SetReport(Report{Loss: 0.029})
 	l.ticks(110)
 	if e.loss != 0 {
 		t.Errorf("loss %d for one of sixteen", e.loss)
 	}
-	listeners[4].SetLoss(0.12)
+	listeners[4].SetReport(Report{Loss: 0.021})
 	l.ticks(110)
-	if e.loss != 12 {
-		t.Errorf("loss %d, want the 12 of the second worst of sixteen", e.loss)
+	if e.loss != 2 {
+		t.Errorf("loss %d, want the 2 of the second worst of sixteen", e.loss)
 	}
-	listeners[4].SetLoss(0.9)
-	l.ticks(110)
-	if e.loss != 30 {
-		t.Errorf("loss %d, want no more than 30", e.loss)
-	}
-	listeners[3].SetLoss(-1)
-	listeners[4].SetLoss(0)
+	listeners[4].SetReport(Report{Loss: math.NaN()})
 	l.ticks(110)
 	if e.loss != 0 {
 		t.Errorf("loss %d after it has gone", e.loss)
+	}
+	// Those that lose much are protected, and the others not burdened with it.
+	for _, x := range listeners[:4] {
+		x.SetReport(Report{Loss: 0.5})
+	}
+	l.ticks(110)
+	if len(l.encoders) != 2 || e.loss != 0 || l.encoders[1].loss != 30 {
+		t.Errorf("%d encoders; loss %d of the good, %d of the bad, want 0 and 30", len(l.encoders), e.loss, l.encoders[1].loss)
+	}
+	listeners[0].SetReport(Report{Loss: -1})
+	for _, x := range listeners[:4] {
+		x.SetReport(Report{Loss: 0.12})
+	}
+	l.ticks(110)
+	if got := l.encoders[1].loss; got != 12 {
+		t.Errorf("loss %d, want 12", got)
 	}
 }
 
@@ -565,6 +576,8 @@ func TestConfigErrors(t *testing.T) {
 	check("loss", err)
 	_, err = l.m.NewRoom("x", RoomConfig{Speakers: -1})
 	check("speakers of a room", err)
+	_, err = l.m.NewRoom("x", RoomConfig{FrameMs: 40})
+	check("frames of 40 ms for all", err)
 	_, err = New(Config{NewDecoder: func(neteq.Format, int) (neteq.Decoder, error) { return nil, nil }, NewEncoder: l.newEncoder, Speakers: -1})
 	check("speakers", err)
 }

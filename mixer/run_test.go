@@ -152,7 +152,7 @@ func TestConcurrentUse(t *testing.T) {
 						s.Close()
 					}
 					if x != nil {
-						x.SetLoss(rng.Float64())
+						x.SetReport(Report{Loss: rng.Float64(), Jitter: time.Duration(rng.IntN(1e8))})
 						x.Close()
 					}
 				}

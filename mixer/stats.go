@@ -35,7 +35,9 @@ type Stats struct {
 	SilentFrames  uint64 // frames of a silent bus that were not encoded
 	EncodeErrors  uint64
 	Frames        uint64 // frames handed to listeners
-	Forks, Joins  uint64 // listeners leaving and coming back to a shared bus
+	Repeated      uint64 // of these, with the frame before in them once more
+	Forks, Joins  uint64 // buses made as a copy of another; listeners moved to a bus that others hear
+	TierChanges   uint64 // listeners moved to a better or worse tier
 	TickDuration  time.Duration
 	WorkerThreads int
 }
@@ -106,6 +108,7 @@ type counters struct {
 	ticks, late, caughtUp, skipped, panics      atomic.Uint64
 	encodes, silentFrames, encodeErrors, frames atomic.Uint64
 	forks, joins, decodes, elections, liars     atomic.Uint64
+	repeated, tierChanges                       atomic.Uint64
 	active                                      atomic.Int64
 	neteq                                       neteqCounters
 	lateness, duration                          histogram
@@ -127,6 +130,8 @@ func (m *Mixer) Stats() Stats {
 		st.SilentFrames += w.silentFrames.Load()
 		st.EncodeErrors += w.encodeErrors.Load()
 		st.Frames += w.frames.Load()
+		st.Repeated += w.repeated.Load()
+		st.TierChanges += w.tierChanges.Load()
 		st.Forks += w.forks.Load()
 		st.Joins += w.joins.Load()
 		st.Decodes += w.decodes.Load()

@@ -8,7 +8,7 @@ const (
 
 	tickDuration = 10 * time.Millisecond
 	frameSamples = SampleRateHz / 100 // per channel and tick
-	frameTicks   = 2                  // ticks per encoded frame: 20 ms
+	frameTicks   = 2                  // ticks per encoded frame where nothing else is said: 20 ms
 
 	// deafEvery is how often, in ticks, a room without listeners fetches its packets.
 	deafEvery = 10
@@ -28,6 +28,9 @@ func (r *Room) tick(n int64, now time.Duration) bool {
 		r.started = true
 		r.pulled, r.eventful = n-1, n
 	}
+	if r.listeners > 0 {
+		r.align(n)
+	}
 	if r.mail.Load() {
 		r.apply()
 		r.eventful = n
@@ -42,7 +45,6 @@ func (r *Room) tick(n int64, now time.Duration) bool {
 
 // deaf keeps the sources of a room in time that nobody listens to: packets go in, nothing is decoded.
 func (r *Room) deaf(n int64, now time.Duration) {
-	r.half, r.frameStart = 0, 0
 	ticks := n - r.pulled
 	r.pulled = n
 	for _, s := range r.sources {
@@ -71,7 +73,6 @@ func (r *Room) listenTick(n int64, now time.Duration) {
 	missed := n - r.pulled - 1
 	r.pulled = n
 	r.mixed++
-	r.align(n, missed)
 	for _, s := range r.sources {
 		quiet := s.quiet
 		if s.drain(now) > 0 {
@@ -98,150 +99,73 @@ func (r *Room) listenTick(n int64, now time.Duration) {
 		}
 		s.shape(n)
 		if s.active && s.owner != nil {
-			s.owner.active, s.owner.lastActive = true, r.mixed
+			s.owner.lastActive = r.mixed
 		}
 	}
 	r.worker.decodes.Add(uint64(decodes))
-	r.regroup()
-	r.mix()
-	if r.half == 0 {
-		r.frameStart = n
-	}
-	r.half++
-	if r.half == frameTicks {
-		r.half = 0
-		r.send()
-	}
+	r.regroup(n)
+	r.mix(r.place40(n))
+	r.send(n, n)
 	r.leave()
 }
 
-// align makes frames begin at ticks of the room's parity, true to time: what was missed is silence. A frame that was
-// half full when ticks were missed ends in silence and is sent; a frame that would begin at the wrong tick begins one
-// earlier, if that was missed.
-func (r *Room) align(n, missed int64) {
-	if missed > 0 && r.half == 1 {
-		for _, b := range r.buses {
-			b.mixTick(nil, 1)
-		}
-		r.half = 0
-		r.send()
+// place40 is the place of a tick in the 40 ms of the longest frame. Frames begin where their length divides it, so 10, 20 and
+// 40 ms have their boundaries in common, and the RTP clock follows from the tick alone, whatever was sent before.
+func (r *Room) place40(n int64) int { return int((n + r.parity + r.shift) % ringTicks) }
+
+// frameTicks is the length of a tier's frames, as the load allows.
+func (r *Room) frameTicks(t Tier) int {
+	if t == Poor || r.long {
+		return ringTicks
 	}
-	if r.half == 0 && (n+r.parity)%frameTicks != 0 && (missed > 0 || len(r.buses) == 0 || r.frameStart == 0) {
-		for _, b := range r.buses {
-			clear(b.pcm[:len(b.pcm)/frameTicks])
-		}
-		r.frameStart, r.half = n-1, 1
-	}
+	return r.frame
 }
 
-// regroup moves listeners to the buses they belong to in this tick.
-func (r *Room) regroup() {
-	if r.half == 0 && len(r.waiting) > 0 && r.mixed%retryTicks < frameTicks {
-		waiting := r.waiting
-		r.waiting = nil
-		for _, l := range waiting {
-			r.place(l)
+// align makes up for the ticks before n that were missed. They are silence: a frame that had begun is filled up with it and sent,
+// and one that n falls into begins with it.
+func (r *Room) align(n int64) {
+	last := r.pulled
+	t := last + 1
+	if t >= n {
+		return
+	}
+	longest := 1
+	for _, m := range r.mixes {
+		for _, b := range m.buses {
+			if b != nil {
+				longest = max(longest, b.ticks)
+			}
 		}
 	}
-	for _, o := range r.hearing {
-		if o.bus == nil {
-			o.active = false
-			continue
+	for ; t < n && r.place40(t)%longest != 0; t++ {
+		for _, m := range r.mixes {
+			m.tick(nil, r.place40(t))
 		}
-		apart := o.bus.excluded == o
-		switch {
-		case o.active && !apart:
-			r.diverge(o)
-		case !o.active && apart && r.half == 0 && r.mixed-o.lastActive >= joinAfterTicks:
-			r.converge(o)
-		}
-		o.active = false
+		r.send(t, last)
 	}
-}
-
-// mix sums the active sources once and takes out of the sum, per bus, what its listeners must not hear. The sum is in
-// float64, in which adding and taking away float32 samples is exact: of one's own voice not the last bit remains.
-func (r *Room) mix() {
-	sum, whole := r.worker.scratch.sum[:frameSamples*r.channels], r.worker.scratch.whole[:frameSamples*r.channels]
-	active := 0
-	for _, s := range r.sources {
-		if !s.active {
-			continue
-		}
-		if active == 0 {
-			for i, v := range s.x {
-				sum[i] = float64(v)
-			}
-		} else {
-			for i, v := range s.x {
-				sum[i] += float64(v)
-			}
-		}
-		active++
-	}
-	wholeReady := false
-	for _, b := range r.buses {
-		own := 0
-		if b.excluded != nil {
-			for _, s := range b.excluded.sources {
-				if s.active {
-					own++
-				}
-			}
-		}
-		switch {
-		case active == own:
-			b.mixTick(nil, r.half)
-		case own == 0:
-			if !wholeReady {
-				for i, v := range sum {
-					whole[i] = float32(v)
-				}
-				wholeReady = true
-			}
-			b.mixTick(whole, r.half)
-		default:
-			b.mixTick(r.without(b.excluded), r.half)
+	for t = max(t, n-int64(r.place40(n))); t < n; t++ {
+		for _, m := range r.mixes {
+			m.skip(r.place40(t))
 		}
 	}
 }
 
-// without returns the sum less an owner's sources, valid until the next call.
-func (r *Room) without(o *owner) []float32 {
-	x := &r.worker.scratch
-	sum, minus, rest := x.sum[:frameSamples*r.channels], x.minus[:frameSamples*r.channels], x.rest[:frameSamples*r.channels]
-	first := true
-	for _, s := range o.sources {
-		if !s.active {
-			continue
-		}
-		if first && len(o.sources) == 1 {
-			for i, v := range s.x {
-				minus[i] = float32(sum[i] - float64(v))
+// send encodes the frames that end with tick n and began at last or before, all of them, and then hands them out.
+func (r *Room) send(n, last int64) {
+	place := r.place40(n)
+	r.due = r.due[:0]
+	for _, m := range r.mixes {
+		for _, b := range m.buses {
+			if b == nil || (place+1)%b.ticks != 0 || n+1-int64(b.ticks) > last {
+				continue
 			}
-			return minus
-		}
-		if first {
-			copy(rest, sum)
-			first = false
-		}
-		for i, v := range s.x {
-			rest[i] -= float64(v)
+			b.follow(r.worker.rung, &r.encoding)
+			b.encode(place, r.epoch+uint32(n+1-int64(b.ticks))*frameSamples, &r.worker.counters)
+			r.due = append(r.due, b)
 		}
 	}
-	for i, v := range rest {
-		minus[i] = float32(v)
-	}
-	return minus
-}
-
-// send encodes every bus and hands out the frames.
-func (r *Room) send() {
-	timestamp := r.epoch + uint32(r.frameStart)*frameSamples
-	for _, b := range r.buses {
-		b.follow(r.worker.rung, &r.encoding)
-		payload, refresh := b.encode(&r.worker.counters)
-		b.deliver(payload, refresh, timestamp, &r.worker.counters)
+	for _, b := range r.due {
+		b.deliver(&r.worker.counters)
 	}
 }
 
@@ -263,12 +187,14 @@ func (r *Room) doze() bool {
 // comes in the meantime either is seen here, or sees the room parked and wakes it.
 func (r *Room) park(n int64) bool {
 	idle := n - r.eventful
-	if idle < parkDeafTicks || (r.listeners > 0 && (idle < parkQuietTicks || r.half != 0)) {
+	if idle < parkDeafTicks || (r.listeners > 0 && (idle < parkQuietTicks || r.place40(n) != ringTicks-1)) {
 		return false
 	}
-	for _, b := range r.buses {
-		if !b.asleep {
-			return false
+	for _, m := range r.mixes {
+		for _, b := range m.buses {
+			if b != nil && !b.asleep {
+				return false
+			}
 		}
 	}
 	r.parked.Store(true)
@@ -287,7 +213,14 @@ func (r *Room) teardown() {
 	for _, s := range r.sources {
 		s.meter.mute()
 	}
-	r.mixer.buses.Add(-int64(len(r.buses)))
-	r.sources, r.owners, r.hearing, r.buses, r.full, r.spare, r.waiting = nil, nil, nil, nil, nil, nil, nil
+	for _, m := range r.mixes {
+		for _, b := range m.buses {
+			if b != nil {
+				r.mixer.buses.Add(-1)
+			}
+		}
+	}
+	r.sources, r.owners, r.hearers, r.personal, r.mixes, r.due = nil, nil, nil, nil, nil, nil
+	r.spare, r.spareMixes, r.waiting, r.changing = nil, nil, nil, nil
 	r.listeners = 0
 }

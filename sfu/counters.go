@@ -18,6 +18,7 @@ type counters struct {
 	candidatesIgnored, consentLost    atomic.Uint64
 	rtpIn                             atomic.Uint64
 	rtpOut, rtpOutErrors, rtpOutBytes atomic.Uint64 // of participants that have left
+	rtpRepeated                       atomic.Uint64 // the same
 	droppedMalformed, droppedCodec    atomic.Uint64
 	droppedEmpty, droppedForbidden    atomic.Uint64
 	droppedInbox, droppedMuted        atomic.Uint64
@@ -54,6 +55,7 @@ type NodeStats struct {
 	RTPRequested                   uint64 // packets that clients were asked to send again
 	RTPRecovered                   uint64 // of these, those that came
 	RTPOutBytes, RTPOutErrors      uint64 // payload bytes; packets that could not be written
+	RTPRepeated                    uint64 // of RTPOut, with the frame before in them once more (RED)
 	SocketPacketsIn, SocketBytesIn uint64 // everything on the media sockets
 	SocketPacketsOut               uint64
 	SocketBytesOut                 uint64
@@ -76,7 +78,7 @@ func (n *Node) Stats() NodeStats {
 		Offers: c.offers.Load(), OffersRefused: c.offersRefused.Load(), ICERestarts: c.restarts.Load(),
 		CandidatesIgnored: c.candidatesIgnored.Load(),
 		RTPIn:             c.rtpIn.Load(), RTPOut: c.rtpOut.Load(), RTPRequested: c.requested.Load(), RTPRecovered: c.recovered.Load(),
-		RTPOutBytes: c.rtpOutBytes.Load(), RTPOutErrors: c.rtpOutErrors.Load(),
+		RTPOutBytes: c.rtpOutBytes.Load(), RTPRepeated: c.rtpRepeated.Load(), RTPOutErrors: c.rtpOutErrors.Load(),
 		SocketPacketsIn: s.packetsIn.Load(), SocketBytesIn: s.bytesIn.Load(),
 		SocketPacketsOut: s.packetsOut.Load(), SocketBytesOut: s.bytesOut.Load(),
 		SocketReadErrors: s.readErrors.Load(), SocketWriteErrors: s.writeErrors.Load(),
@@ -111,6 +113,7 @@ func (n *Node) Stats() NodeStats {
 			st.RTPOut += p.peer.down.packets.Load()
 			st.RTPOutBytes += p.peer.down.bytes.Load()
 			st.RTPOutErrors += p.peer.down.errors.Load()
+			st.RTPRepeated += p.peer.down.repeated.Load()
 		}
 		p.mu.Unlock()
 		p.uplink.mu.Lock()
@@ -127,6 +130,7 @@ func (c *counters) retire(d *downTrack) {
 	c.rtpOut.Add(d.packets.Load())
 	c.rtpOutBytes.Add(d.bytes.Load())
 	c.rtpOutErrors.Add(d.errors.Load())
+	c.rtpRepeated.Add(d.repeated.Load())
 }
 
 // localCandidates returns how many UDP candidates of each family a peer has.

@@ -16,14 +16,16 @@ import (
 type downTrack struct {
 	payloadType uint8
 	writer      atomic.Pointer[webrtc.TrackLocalWriter]
-	live        atomic.Bool // the path is up; a packet written before would wait inside ICE
+	live        atomic.Bool  // the path is up; a packet written before would wait inside ICE
+	red         atomic.Int32 // payload type under which a frame may come with the one before, 0: none was agreed
 
 	// used by the room's worker only
 	header rtp.Header
 	offset uint32 // between the room clock and our timestamps (RFC 3550, section 5.1: random)
 	gap    bool   // frames were left out: the next starts a talk spurt
+	block  []byte // of frame and frame before, made when first needed
 
-	packets, bytes, errors atomic.Uint64
+	packets, bytes, errors, repeated atomic.Uint64
 }
 
 func newDownTrack(payloadType uint8) *downTrack {
@@ -45,14 +47,40 @@ func (d *downTrack) WriteFrame(f mixer.Frame) {
 	d.header.Marker = f.Marker || d.gap
 	d.header.Timestamp = f.Timestamp + d.offset
 	d.gap = false
-	_, err := (*w).WriteRTP(&d.header, f.Payload)
+	payload := d.payload(f)
+	_, err := (*w).WriteRTP(&d.header, payload)
 	d.header.SequenceNumber++ // also after an error: a number is never encrypted twice
 	if err != nil {
 		d.errors.Add(1)
 		return
 	}
 	d.packets.Add(1)
-	d.bytes.Add(uint64(len(f.Payload)))
+	d.bytes.Add(uint64(len(payload)))
+}
+
+// payload returns what to send of a frame, and sets the payload type.
+func (d *downTrack) payload(f mixer.Frame) []byte {
+	d.header.PayloadType = d.payloadType
+	red := d.red.Load()
+	if f.Redundant == nil || red == 0 {
+		return f.Payload
+	}
+	if d.block == nil {
+		d.block = make([]byte, redMTU)
+	}
+	n := redPayload(d.block, d.payloadType, f.Redundant, f.RedundantOffset, f.Payload)
+	if n == 0 {
+		return f.Payload
+	}
+	d.header.PayloadType = uint8(red)
+	d.repeated.Add(1)
+	return d.block[:n]
+}
+
+// agree notes under which payload type the client takes redundancy, if it does. A client that offers or answers RED for both
+// directions is ready to receive it (RFC 3264, section 5.1).
+func (d *downTrack) agree(r *remote) {
+	d.red.Store(int32(max(0, r.red)))
 }
 
 var errPayloadTypeGone = errors.New("our payload type is not in the negotiated set")

@@ -91,6 +91,7 @@ func (p *participant) replacePeer(ctx context.Context, r *remote) (*peer, error)
 		return nil, err
 	}
 	peer.permit(p, r)
+	peer.down.agree(r)
 	old, err := p.install(peer)
 	if err != nil {
 		peer.close()

@@ -8,6 +8,8 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
+
+	"parley/mixer"
 )
 
 // downReports is what the client reports about the stream that we send (RFC 3550, section 6.4.1). One goroutine writes.
@@ -20,7 +22,16 @@ type downReports struct {
 	jitter  atomic.Uint32 // 1/48000 s
 	rtt     atomic.Int64  // nanoseconds, 0 unknown
 	reports atomic.Uint64
+
+	// Of the last report that was passed on; the reader's own.
+	begun      bool
+	sequence   uint32 // extended highest received
+	lostBefore int32
 }
+
+// reportPackets is how many packets a report is to be about at least: less says nothing, as a single one would be more than 5 %.
+// In silence, when two packets a second are sent, reports are put together.
+const reportPackets = 20
 
 // readReports reads the RTCP about our stream until the sender stops.
 func (p *peer) readReports() {
@@ -49,20 +60,52 @@ func (p *peer) readReports() {
 	}
 }
 
-func (d *downReports) take(reports []rtcp.ReceptionReport, now time.Time) {
+// report passes on to the mixer what the client says about our stream.
+func (p *peer) report(reports []rtcp.ReceptionReport, now time.Time) {
+	r, ok := p.rtcp.take(reports, now)
+	if !ok {
+		return
+	}
+	p.participant.mu.Lock()
+	listener := p.participant.listener
+	if p.participant.peer != p {
+		listener = nil
+	}
+	p.participant.mu.Unlock()
+	if listener != nil {
+		listener.SetReport(r)
+	}
+}
+
+// take notes reports, and returns what is new since the last that was returned, if that is enough. The loss is taken from the totals and
+// not from the fraction, so that it does not matter how often a client reports.
+func (d *downReports) take(reports []rtcp.ReceptionReport, now time.Time) (out mixer.Report, ok bool) {
 	for _, r := range reports {
 		if r.SSRC != d.ssrc {
 			continue
 		}
+		lost := int32(r.TotalLost<<8) >> 8 // 24 bits, signed: duplicates count against losses
 		d.at.Store(now.UnixNano())
 		d.loss.Store(uint32(r.FractionLost))
-		d.lost.Store(int64(int32(r.TotalLost<<8) >> 8)) // 24 bits, signed: duplicates count against losses
+		d.lost.Store(int64(lost))
 		d.jitter.Store(r.Jitter)
 		d.reports.Add(1)
 		if rtt, ok := roundTrip(r, now); ok {
 			d.rtt.Store(int64(rtt))
 		}
+		expected, missing := int32(r.LastSequenceNumber-d.sequence), lost-d.lostBefore
+		if d.begun && expected >= 0 && expected < reportPackets {
+			continue
+		}
+		if d.begun && expected > 0 {
+			out.Loss = clamp01(float64(missing) / float64(expected))
+			out.Jitter = time.Duration(r.Jitter) * time.Second / 48000
+			out.RTT = time.Duration(d.rtt.Load())
+			ok = true
+		}
+		d.begun, d.sequence, d.lostBefore = true, r.LastSequenceNumber, lost
 	}
+	return out, ok
 }
 
 func (d *downReports) countAsked(r *rtcp.TransportLayerNack) {

@@ -126,7 +126,6 @@ type statsMeter struct {
 	emitted  uint64
 	delay    float64
 	target   float64
-	reports  uint64
 	score    int
 	better   int // intervals in a row that were better than score
 
@@ -209,10 +208,6 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 		d.PacketsLost, d.PacketsAsked = peer.rtcp.lost.Load(), peer.rtcp.asked.Load()
 		d.LossFraction = float64(peer.rtcp.loss.Load()) / 256
 		d.JitterMs = jitterMs(float64(peer.rtcp.jitter.Load()))
-		if reports := peer.rtcp.reports.Load(); reports != m.reports {
-			m.reports = reports
-			listener.SetLoss(d.LossFraction)
-		}
 	}
 	return st, sending, receiving
 }

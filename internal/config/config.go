@@ -108,7 +108,7 @@ type Rooms struct {
 
 // Audio is what the node sends.
 type Audio struct {
-	Bitrate    int  `yaml:"bitrate" help:"Opus bit rate in bit/s, 6000 to 510000."`
+	Bitrate    int  `yaml:"bitrate" help:"Opus bit rate in bit/s, 6000 to 510000: for good connections; others get less."`
 	Complexity int  `yaml:"complexity" help:"Opus encoder complexity, 0 to 10. 5 costs half of 9."`
 	FEC        bool `yaml:"fec" help:"In-band forward error correction."`
 	DTX        bool `yaml:"dtx" help:"Send next to nothing in silence."`
@@ -144,7 +144,7 @@ func Default() *Config {
 			Realm: "parley", CredentialTTL: 300 * time.Second,
 		},
 		Rooms:        Rooms{MaxParticipants: 100, MaxTotal: 1000, EmptyTimeout: 30 * time.Second},
-		Audio:        Audio{Bitrate: 32000, Complexity: 9, FEC: true, DTX: true, Speakers: 5},
+		Audio:        Audio{Bitrate: 40000, Complexity: 9, FEC: true, DTX: true, Speakers: 5},
 		Log:          Log{Level: "info", Format: "console"},
 		DrainTimeout: 10 * time.Second,
 	}
