@@ -42,6 +42,8 @@ var edges = []edge{
 		"datagrams between nodes: it knows neither mixer nor store, and of neteq the packet alone"},
 	{"cluster/trunk/media", []string{"cluster/trunk", "neteq"}, nil,
 		"which packets go to other nodes, and what becomes of those that come; the mixer is behind an interface"},
+	{"cluster", nil, []string{"github.com/nats-io/", "go.uber.org/zap", "golang.org/x/sync"},
+		"moves names and opaque bytes; knows neither participants nor packets"},
 	{"static", nil, nil,
 		"the web client and the handler that serves it"},
 	{"internal/config", []string{"internal/netaddr"}, []string{"go.yaml.in/yaml/v3"},
@@ -68,6 +70,8 @@ var edges = []edge{
 		"measurements of the whole"},
 	{"internal/replay/...", []string{"..."}, []string{"..."},
 		"runs recordings through NetEq: the tool behind \"parley neteq\""},
+	{"internal/load/...", []string{"..."}, []string{"..."},
+		"a crowd of participants from outside: the tool behind \"parley load\""},
 	{"internal/*test/...", []string{"..."}, []string{"..."},
 		"tests of a part together with others, which the part itself must not import"},
 	{"deploy", nil, nil,
@@ -89,6 +93,7 @@ var onlyIn = []struct {
 	{"github.com/alecthomas/kong", []string{"cmd/parley"}, "flags are the command's"},
 	{"github.com/coder/websocket", []string{"signaling"}, "one package with sockets of /ws"},
 	{"github.com/golang-jwt/jwt/", []string{"signaling"}, "one package that checks tokens"},
+	{"github.com/nats-io/", []string{"cluster"}, "one package that knows NATS"},
 	{"go.yaml.in/yaml/", []string{"internal/config"}, "one package that reads YAML"},
 }
 

@@ -26,6 +26,7 @@ const (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Host calls."`
 	Neteq   neteqCmd   `cmd:"" help:"Try the jitter buffer on recorded streams."`
+	Load    loadCmd    `cmd:"" help:"Measure a server with a crowd of synthetic participants."`
 	Token   tokenCmd   `cmd:"" help:"Make a token (JWT) that lets somebody join a room."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 }
