@@ -14,9 +14,10 @@ const (
 	// MaxStreams is how many streams a link carries in each direction.
 	MaxStreams = 10000
 
-	// A link is up while something authentic has come within downAfter; its streams end after endAfter, and one that nobody
+	// A link is up while something authentic has come within downAfter, and an answer to a ping within pongAfter; its streams end after endAfter, and one that nobody
 	// here asked for is forgotten after forgetAfter.
 	downAfter   = 3 * time.Second
+	pongAfter   = 5 * time.Second
 	endAfter    = 5 * time.Second
 	forgetAfter = 30 * time.Second
 	// A ping every second; the first few come faster, to know the round trip soon.
@@ -67,6 +68,7 @@ type link struct {
 	stats   Link
 	measure measure
 	heard   time.Duration // when the last authentic datagram came
+	ponged  time.Duration // when a ping was answered last, or the session began
 	pingAt  time.Duration
 	pings   int
 
@@ -220,27 +222,31 @@ func (l *link) stopAsking() {
 
 // adopt makes a session the one that is sent on. mu is held.
 func (l *link) adopt(s *session, now time.Duration) {
-	if l.current != nil {
-		l.current.retired = now
-	}
+	s.heard = now
 	for len(l.sessions) >= maxSessions {
-		l.drop(l.sessions[0])
+		oldest := l.sessions[0]
+		for _, other := range l.sessions {
+			if other.heard < oldest.heard {
+				oldest = other
+			}
+		}
+		l.drop(oldest)
 	}
 	l.sessions = append(l.sessions, s)
 	l.current = s
-	l.helloGap, l.heard, l.pings = 0, now, 0
+	l.helloGap, l.heard, l.ponged, l.pings = 0, now, now, 0
 	l.stats.Sessions++
 	if s.epoch > l.epoch {
 		l.raise(s.epoch)
 	}
-	if l.inEpoch != s.epoch { // another process: it knows nothing of our streams
-		for _, o := range l.out {
-			if o.acked {
-				o.acked = false
-				l.unacked++
-			}
-			o.refused = false
+	for _, o := range l.out { // it may have forgotten our streams
+		if o.acked {
+			o.acked = false
+			l.unacked++
 		}
+		o.refused = false
+	}
+	if l.inEpoch != s.epoch { // another process
 		clear(l.withdrawn)
 		l.measure = measure{}
 		l.stats.RTT, l.stats.Jitter, l.stats.LossIn, l.stats.LossOut, l.stats.Redundant = 0, 0, 0, 0, false
@@ -260,7 +266,7 @@ func (l *link) look(now time.Duration) bool {
 		return false
 	}
 	for i := 0; i < len(l.sessions); {
-		if s := l.sessions[i]; s.retired != 0 && now-s.retired >= keepRetired {
+		if s := l.sessions[i]; s != l.current && now-s.heard >= keepRetired {
 			l.drop(s)
 		} else {
 			i++
@@ -274,7 +280,7 @@ func (l *link) look(now time.Duration) bool {
 		l.stopAsking()
 	}
 	silence := now - l.heard
-	if l.stats.Up && (silence >= downAfter || l.current == nil) {
+	if l.stats.Up && (silence >= downAfter || now-l.ponged >= pongAfter || l.current == nil) {
 		l.stats.Up, l.helloGap, l.helloAt = false, 0, now
 		l.t.log.Warn("trunk down", zap.String("node", l.node), zap.Duration("silence", silence))
 	}
@@ -338,7 +344,7 @@ func (l *link) ping(now time.Duration) {
 		l.stats.LossIn = l.measure.loss(l.sessions)
 	}
 	if b := l.room(1 + 8 + 2); b != nil {
-		*b = appendPing(*b, int64(now), l.stats.LossIn)
+		*b = appendPing(*b, int64(now), l.stats.LossIn, l.stats.Redundant)
 	}
 }
 

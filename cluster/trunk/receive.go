@@ -89,7 +89,7 @@ func (l *link) accept(s *session, counter uint64, size int, from netip.AddrPort,
 	l.stats.Missed += uint64(gap)
 	l.measure.missed += uint64(gap)
 	switch {
-	case filled && late:
+	case filled && (late || l.measure.doubled):
 		l.stats.Recovered++
 	case filled:
 		l.stats.Missed--
@@ -104,10 +104,7 @@ func (l *link) accept(s *session, counter uint64, size int, from netip.AddrPort,
 		s.addr = from
 		l.stats.Moves++
 	}
-	l.heard = now
-	if l.current != nil && !l.stats.Up {
-		l.stats.Up = true
-	}
+	l.heard, s.heard = now, now
 	l.stats.DatagramsIn++
 	l.stats.BytesIn += uint64(size)
 	l.mu.Unlock()
@@ -236,6 +233,7 @@ func (l *link) control(m *message, now time.Duration) {
 			l.unacked++
 		}
 	case kindPing:
+		l.measure.doubled = m.double
 		l.measure.ping(time.Duration(m.time), now, &l.stats.Jitter)
 		l.stats.LossOut = float64(m.loss) / 65535
 		l.wantDouble()
@@ -245,6 +243,7 @@ func (l *link) control(m *message, now time.Duration) {
 		}
 	case kindPong:
 		if sample := now - time.Duration(m.time); sample >= 0 && sample < downAfter {
+			l.ponged, l.stats.Up = now, true
 			l.measure.pong(sample, &l.stats.RTT)
 		}
 	case kindNack:

@@ -14,7 +14,8 @@ const (
 	rekeyGrace   = 30 * time.Second
 	rekeyPackets = 1 << 30
 	lastPackets  = 1 << 32
-	// keepRetired is how long a session that was followed by another is still received on.
+	// keepRetired is how long a session that we do not send on is kept after something came on it. When both ends ask at once,
+	// each may send on another one, for as long as that lasts.
 	keepRetired = 10 * time.Second
 	// maxSessions of one link at a time: two askers at once, each with one to follow.
 	maxSessions = 4
@@ -46,7 +47,7 @@ type session struct {
 
 	addr    netip.AddrPort
 	closed  bool
-	retired time.Duration // when it was followed by another; 0: it was not
+	heard   time.Duration // when something came on it last, or it began
 	window  window
 	missing []missing // by counter
 	counted uint64    // highest at the last measurement

@@ -83,6 +83,7 @@ func (t *Trunks) Refused() Refused {
 // measure reckons the loss on the way in, and the jitter.
 type measure struct {
 	missed         uint64 // since the last look
+	doubled        bool   // the peer sends everything twice: what comes late tells nothing of order
 	lost, expected float64
 	sent, came     time.Duration // the last ping, by either clock
 	pinged         bool

@@ -49,6 +49,7 @@ const (
 	flagMarker = 0x10
 	flagLevel  = 0x20
 	flagHeld   = 0x40
+	flagDouble = 0x10 // of a ping: everything is sent twice now
 )
 
 // StreamInfo describes a stream: the packets of one participant from one of its senders.
@@ -73,6 +74,7 @@ type message struct {
 	packet neteq.Packet
 	held   time.Duration
 	info   StreamInfo
+	double bool   // ping: the asker sends everything twice
 	time   int64  // ping, pong: nanoseconds of the asker's clock
 	loss   uint16 // ping: share of datagrams lost on the way to the asker, in 1/65535
 	index  uint32 // nack: the session, by the index of the asker
@@ -106,7 +108,7 @@ func (m *message) parse(b []byte) (rest []byte, err error) {
 	case kindAnnounced, kindWithdraw, kindWithdrawn, kindUnknown:
 		m.stream = r.uvarint()
 	case kindPing:
-		m.time, m.loss = int64(r.uint64()), r.uint16()
+		m.time, m.loss, m.double = int64(r.uint64()), r.uint16(), head&flagDouble != 0
 	case kindPong:
 		m.time = int64(r.uint64())
 	case kindNack:
@@ -166,8 +168,12 @@ func appendID(b []byte, kind byte, stream uint32) []byte {
 	return binary.AppendUvarint(append(b, kind), uint64(stream))
 }
 
-func appendPing(b []byte, now int64, loss float64) []byte {
-	b = binary.BigEndian.AppendUint64(append(b, kindPing), uint64(now))
+func appendPing(b []byte, now int64, loss float64, double bool) []byte {
+	head := byte(kindPing)
+	if double {
+		head |= flagDouble
+	}
+	b = binary.BigEndian.AppendUint64(append(b, head), uint64(now))
 	return binary.BigEndian.AppendUint16(b, uint16(max(0, min(1, loss))*65535))
 }
 
