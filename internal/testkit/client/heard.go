@@ -49,6 +49,7 @@ func (c *Client) read(remote *webrtc.TrackRemote) {
 	buf := make([]byte, 1500)
 	var last rtp.Header
 	var lastAt time.Time
+	length := 0 // of the last packet, in samples
 	for started := false; ; {
 		n, _, err := remote.Read(buf)
 		if err != nil {
@@ -65,13 +66,14 @@ func (c *Client) read(remote *webrtc.TrackRemote) {
 			last = rtp.Header{SequenceNumber: p.SequenceNumber - 1, Timestamp: p.Timestamp}
 			lastAt, started = at, true
 		}
-		c.collect(dec, &p, last, at.Sub(lastAt))
+		length = c.collect(dec, &p, last, length, at.Sub(lastAt))
 		last, lastAt = p.Header, at
 	}
 }
 
-// collect decodes one packet and appends it where its timestamp puts it.
-func (c *Client) collect(dec *opus.Decoder, p *rtp.Packet, last rtp.Header, since time.Duration) {
+// collect decodes one packet, appends it where its timestamp puts it, and returns its length in samples. length is that of the
+// packet before.
+func (c *Client) collect(dec *opus.Decoder, p *rtp.Packet, last rtp.Header, length int, since time.Duration) int {
 	h := &c.heard
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,15 +99,15 @@ func (c *Client) collect(dec *opus.Decoder, p *rtp.Packet, last rtp.Header, sinc
 		s.Jumps++
 	}
 	if c.cfg.NoDecode {
-		return
+		return 0
 	}
 	pcm := make([]float32, opus.MaxFrameSamples)
 	n, err := dec.Decode(p.Payload, pcm)
 	if err != nil {
 		s.Undecoded++
-		return
+		return length
 	}
-	if gap := int(step) - n; s.Packets > 1 && gap > 0 && gap < maxGapSamples {
+	if gap := int(step) - length; s.Packets > 1 && gap > 0 && gap < maxGapSamples {
 		h.pcm = append(h.pcm, make([]float32, gap)...)
 	}
 	h.pcm = append(h.pcm, pcm[:n]...)
@@ -113,6 +115,7 @@ func (c *Client) collect(dec *opus.Decoder, p *rtp.Packet, last rtp.Header, sinc
 		close(h.changed)
 		h.changed = nil
 	}
+	return n
 }
 
 // Heard returns a copy of everything decoded since the start or the last Forget, 48 kHz mono; holes are silence.
