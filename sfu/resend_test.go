@@ -56,11 +56,21 @@ func TestAskedPacketsAreCounted(t *testing.T) {
 	d := downReports{ssrc: 7}
 	d.countAsked(&rtcp.TransportLayerNack{MediaSSRC: 8, Nacks: []rtcp.NackPair{{PacketID: 1}}})
 	d.countAsked(&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 0x8001}, {PacketID: 40}}})
+	d.countAsked(&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: []rtcp.NackPair{{PacketID: 40}}})
 	if n := d.asked.Load(); n != 4 {
-		t.Errorf("%d packets asked for, want 4", n)
+		t.Errorf("%d packets asked for, want 4: 1, 2, 17, and 40 once", n)
 	}
 	d.take([]rtcp.ReceptionReport{{SSRC: 7, TotalLost: 0xffffff}}, time.Now())
 	if n := d.lost.Load(); n != -1 {
 		t.Errorf("%d packets lost, want -1: duplicates count against losses", n)
+	}
+	d.countAsked(&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: []rtcp.NackPair{{PacketID: 50, LostPackets: 0x000f}}})
+	r, ok := d.take([]rtcp.ReceptionReport{{SSRC: 7, TotalLost: 1, LastSequenceNumber: 50}}, time.Now())
+	if !ok || r.Loss != 0.1 {
+		t.Errorf("loss %v (%v), want 0.1: five packets were sent again, and fifty came", r.Loss, ok)
+	}
+	r, ok = d.take([]rtcp.ReceptionReport{{SSRC: 7, TotalLost: 11, LastSequenceNumber: 150}}, time.Now())
+	if !ok || r.Loss != 0.1 {
+		t.Errorf("loss %v (%v), want 0.1: ten of a hundred are missing, and none was asked for", r.Loss, ok)
 	}
 }

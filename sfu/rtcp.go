@@ -2,7 +2,6 @@ package sfu
 
 import (
 	"math"
-	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -18,15 +17,17 @@ type downReports struct {
 	at      atomic.Int64  // Unix nanoseconds of the last report, 0 none
 	loss    atomic.Uint32 // fraction lost, in 1/256
 	lost    atomic.Int64  // packets, since the beginning
-	asked   atomic.Uint64 // packets that the client asked for again
+	asked   atomic.Uint64 // packets that the client asked for again, once each
 	jitter  atomic.Uint32 // 1/48000 s
 	rtt     atomic.Int64  // nanoseconds, 0 unknown
 	reports atomic.Uint64
 
 	// Of the last report that was passed on; the reader's own.
-	begun      bool
-	sequence   uint32 // extended highest received
-	lostBefore int32
+	begun       bool
+	sequence    uint32 // extended highest received
+	lostBefore  int32
+	askedBefore uint64
+	recent      [128]uint32 // by sequence number: 1 + what was asked for
 }
 
 // reportPackets is how many packets a report is to be about at least: less says nothing, as a single one would be more than 5 %.
@@ -50,9 +51,9 @@ func (p *peer) readReports() {
 		for _, packet := range packets {
 			switch r := packet.(type) {
 			case *rtcp.ReceiverReport:
-				p.rtcp.take(r.Reports, now)
+				p.report(r.Reports, now)
 			case *rtcp.SenderReport:
-				p.rtcp.take(r.Reports, now)
+				p.report(r.Reports, now)
 			case *rtcp.TransportLayerNack:
 				p.rtcp.countAsked(r)
 			}
@@ -78,7 +79,8 @@ func (p *peer) report(reports []rtcp.ReceptionReport, now time.Time) {
 }
 
 // take notes reports, and returns what is new since the last that was returned, if that is enough. The loss is taken from the totals and
-// not from the fraction, so that it does not matter how often a client reports.
+// not from the fraction, so that it does not matter how often a client reports. It is that of the path: a packet that was sent
+// again is none to the report, and yet may have come too late to be heard, so what was asked for counts.
 func (d *downReports) take(reports []rtcp.ReceptionReport, now time.Time) (out mixer.Report, ok bool) {
 	for _, r := range reports {
 		if r.SSRC != d.ssrc {
@@ -98,12 +100,13 @@ func (d *downReports) take(reports []rtcp.ReceptionReport, now time.Time) (out m
 			continue
 		}
 		if d.begun && expected > 0 {
-			out.Loss = clamp01(float64(missing) / float64(expected))
+			asked := int32(min(d.asked.Load()-d.askedBefore, math.MaxInt32))
+			out.Loss = clamp01(float64(max(missing, asked)) / float64(expected))
 			out.Jitter = time.Duration(r.Jitter) * time.Second / 48000
 			out.RTT = time.Duration(d.rtt.Load())
 			ok = true
 		}
-		d.begun, d.sequence, d.lostBefore = true, r.LastSequenceNumber, lost
+		d.begun, d.sequence, d.lostBefore, d.askedBefore = true, r.LastSequenceNumber, lost, d.asked.Load()
 	}
 	return out, ok
 }
@@ -113,7 +116,12 @@ func (d *downReports) countAsked(r *rtcp.TransportLayerNack) {
 		return
 	}
 	for _, pair := range r.Nacks {
-		d.asked.Add(uint64(1 + bits.OnesCount16(uint16(pair.LostPackets))))
+		for _, seq := range pair.PacketList() {
+			if slot := &d.recent[seq%uint16(len(d.recent))]; *slot != uint32(seq)+1 {
+				*slot = uint32(seq) + 1
+				d.asked.Add(1)
+			}
+		}
 	}
 }
 
