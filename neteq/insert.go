@@ -8,6 +8,9 @@ import (
 // jumpSamples is how far from where it should be a timestamp has to lie to count as another timeline.
 const jumpSamples = 5 * sampleRate
 
+// backSamples is how far behind the newest packet the next one in sequence may lie: the sender's clock was set back.
+const backSamples = 200 * millisecond
+
 // tolerance is how wrong the timestamp of the next packet in sequence may be to be taken as contiguous: 2.5 ms.
 const tolerance = 120
 
@@ -248,7 +251,8 @@ func (n *NetEq) admit(f *storedFrame) bool {
 	}
 	elapsed := timeToSamples(f.arrival - n.newestAt)
 	moved := int64(int32(f.timestamp - n.newestTS))
-	if moved < -jumpSamples || moved > jumpSamples+max(0, elapsed) {
+	setBack := moved < -backSamples && newer16(f.sequence, n.newestSeq)
+	if setBack || moved < -jumpSamples || moved > jumpSamples+max(0, elapsed) {
 		s := n.stranger
 		n.stranger = stranger{seen: true, ts: f.timestamp, seq: f.sequence}
 		d := int64(int32(f.timestamp - s.ts))
