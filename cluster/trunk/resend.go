@@ -13,13 +13,12 @@ const (
 	// maxResends is how many requests wait for the writer.
 	maxResends = 256
 
-	// Everything is sent a second time, doubleAfter later, while the peer loses more than doubleLoss and asking takes longer
-	// than doubleRTT, or it loses more than doubleAnyway; until it loses less than doubleEnough.
-	doubleAfter  = 20 * time.Millisecond
-	doubleLoss   = 0.01
-	doubleRTT    = 60 * time.Millisecond
-	doubleAnyway = 0.05
-	doubleEnough = 0.005
+	// Everything is sent a second time, doubleAfter later, when the peer loses more than doubleLoss; doubleLossFar, when asking
+	// takes longer than doubleRTT. It ends at half of that.
+	doubleAfter   = 20 * time.Millisecond
+	doubleRTT     = 60 * time.Millisecond
+	doubleLoss    = 0.05
+	doubleLossFar = 0.01
 )
 
 // resend is a datagram that the peer asks for.
@@ -122,11 +121,16 @@ func (l *link) duplicate(s *session, redundant bool, now time.Duration) bool {
 
 // wantDouble follows what the peer says it loses. mu is held.
 func (l *link) wantDouble() {
-	loss := l.stats.LossOut
-	switch {
-	case loss > doubleAnyway || loss > doubleLoss && l.stats.RTT > doubleRTT:
+	if l.t.once {
+		return
+	}
+	most := doubleLoss
+	if l.stats.RTT > doubleRTT {
+		most = doubleLossFar
+	}
+	if l.stats.LossOut > most {
 		l.stats.Redundant = true
-	case loss < doubleEnough:
+	} else if l.stats.LossOut < most/2 {
 		l.stats.Redundant = false
 	}
 }

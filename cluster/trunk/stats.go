@@ -92,7 +92,7 @@ type measure struct {
 
 // loss takes the last second in and returns the share lost; older seconds count for ever less.
 func (m *measure) loss(sessions []*session) float64 {
-	const fade = 0.8 // per second: half is of the last three
+	const fade = 0.9 // per second: half is of the last seven
 	var came uint64
 	for _, s := range sessions {
 		came += s.window.highest - s.counted

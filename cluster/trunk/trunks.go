@@ -85,6 +85,7 @@ type Trunks struct {
 	running  atomic.Bool
 	streams  atomic.Uint32 // ids given so far
 	refused  refused
+	once     bool // nothing is sent twice unasked, for tests
 
 	// Copies are made on write: who sends must not wait.
 	links atomic.Pointer[map[string]*link]
