@@ -144,6 +144,28 @@ func (o *outlook) doubtful() bool {
 	return e.claim == noLevel || o.debt > 0 || e.guess >= guessActiveDBov && float64(e.claim) < hushBelowDBov-trustDB
 }
 
+// belief packs, for readers on other goroutines, what the level of the packets to come is told by: the level of the newest in
+// bits 0 to 7, the bias of the claims, rounded, in bits 8 to 15, both as int8, and in bit 16 whether claims are of no use.
+func (o *outlook) belief() uint32 {
+	newest := float64(silentDBov)
+	if o.count > 0 {
+		newest = o.level(o.at(o.count - 1))
+	}
+	b := uint32(uint8(int8(math.Round(newest)))) | uint32(uint8(int8(math.Round(o.bias))))<<8
+	if o.debt > 0 {
+		b |= 1 << 16
+	}
+	return b
+}
+
+// expect is the level of p by a belief.
+func expect(belief uint32, p *neteq.Packet) int {
+	if !p.HasAudioLevel || belief&(1<<16) != 0 {
+		return int(int8(belief))
+	}
+	return max(silentDBov, min(0, -int(p.AudioLevel&0x7f)-int(int8(belief>>8))))
+}
+
 // active tells whether what came last looks like speech.
 func (o *outlook) active() bool { return o.count > 0 && o.at(o.count-1).guess >= guessActiveDBov }
 

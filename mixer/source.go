@@ -69,6 +69,7 @@ type Source struct {
 	gain   atomic.Uint32 // bits of a float32
 	rtt    atomic.Int64  // nanoseconds, 0 unknown
 	closed atomic.Bool
+	belief atomic.Uint32 // see outlook.belief
 	meter  meter
 
 	statsMu sync.Mutex
@@ -148,6 +149,7 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 		s.missing = make([]uint16, 0, maxRequests)
 	}
 	s.meter.init()
+	s.belief.Store(s.outlook.belief())
 	s.gain.Store(math.Float32bits(1))
 	s.stats = buffer.Stats()
 	return s, nil
@@ -189,6 +191,10 @@ func (s *Source) Push(p *neteq.Packet, arrival time.Duration) bool {
 	}
 	return true
 }
+
+// Expect says how loud p, which was just pushed, is taken to be, in dBov: what it states, as far as the sender can be believed,
+// or else what the packets before it told. It is known at once, long before p is played. Any goroutine may call it.
+func (s *Source) Expect(p *neteq.Packet) int { return expect(s.belief.Load(), p) }
 
 // SetMuted makes the source silent, in 10 ms, and back. A muted source is not decoded.
 func (s *Source) SetMuted(muted bool) { s.muted.Store(muted) }
@@ -245,6 +251,9 @@ func (s *Source) drain(now time.Duration) int {
 	for {
 		p, arrival := s.inbox.peek()
 		if p == nil {
+			if n > 0 {
+				s.belief.Store(s.outlook.belief())
+			}
 			return n
 		}
 		if p.HasAudioLevel && (s.claimed == 1 || -int(p.AudioLevel) > s.claimed) {
