@@ -25,7 +25,14 @@ func TestTickDoesNotAllocate(t *testing.T) {
 		l.listener(r, name)
 	}
 	for i := range 20 {
-		l.listener(r, fmt.Sprint(i))
+		x, _ := l.listener(r, fmt.Sprint(i))
+		x.SetReport(Report{Loss: []float64{0, 0.04, 0.2}[i%3]})
+		x.SetReport(Report{Loss: []float64{0, 0.04, 0.2}[i%3]})
+		if i < 4 {
+			if err := x.SetGain("A", float32(i/2)/2); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	p := &neteq.Packet{Payload: make([]byte, 80)}
 	for _, s := range sources {
@@ -53,6 +60,9 @@ func TestTickDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per tick", n)
 	}
 	after := l.m.Stats()
+	if len(r.personal) != 2 || after.Repeated == before.Repeated {
+		t.Errorf("%d lists of gains, %d frames sent twice", len(r.personal), after.Repeated-before.Repeated)
+	}
 	if after.Forks-before.Forks < 10 || after.Joins-before.Joins < 10 {
 		t.Errorf("%d forks, %d joins measured", after.Forks-before.Forks, after.Joins-before.Joins)
 	}

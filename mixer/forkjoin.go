@@ -169,10 +169,11 @@ func (r *Room) put(l *Listener, to *mix, tier Tier) {
 	old, b := l.bus, to.buses[tier]
 	switch {
 	case b == nil && len(old.listeners) == 1:
-		old.mix.buses[old.tier] = nil
-		r.tidyMix(old.mix)
-		old.mix, old.tier = to, tier
+		from := old.mix
+		from.buses[old.tier] = nil
 		to.buses[tier] = old
+		old.mix, old.tier = to, tier
+		r.tidyMix(from)
 		return
 	case b == nil:
 		if b = r.newBus(to, tier); b == nil {
@@ -189,6 +190,7 @@ func (r *Room) put(l *Listener, to *mix, tier Tier) {
 		}
 	case to.origin != old.mix: // else b has just been made, for another one that made the same step
 		r.worker.joins.Add(1)
+		b.newcomer = b.newcomer || b.asleep && !old.asleep // lest the last sound be concealed to its end
 	}
 	old.remove(l)
 	b.add(l)

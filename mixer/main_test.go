@@ -113,7 +113,7 @@ func (l *lab) source(r *Room, owner string, b *fakeBuffer) *Source {
 func (l *lab) listener(r *Room, owner string) (*Listener, *recorder) {
 	l.t.Helper()
 	rec := &recorder{lab: l}
-	x, err := r.AddListener(ListenerConfig{Owner: owner, Sink: rec})
+	x, err := r.AddListener(ListenerConfig{Owner: owner, Sink: rec, Redundant: true})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -342,6 +342,7 @@ func (r *recorder) WriteFrame(f Frame) {
 		pcm = e.frames[binary.BigEndian.Uint32(f.Payload[4:])]
 	}
 	f.Payload = append([]byte(nil), f.Payload...)
+	f.Redundant = append([]byte(nil), f.Redundant...)
 	r.frames = append(r.frames, f)
 	r.pcm = append(r.pcm, pcm)
 	r.tick = append(r.tick, r.lab.now)
