@@ -24,7 +24,7 @@ func at(o *replay.Outcome, t time.Duration) *replay.Tick {
 	return &o.Ticks[len(o.Ticks)-1]
 }
 
-func TestBackFromJitterInTwelveSeconds(t *testing.T) { // 6.1
+func TestBackFromJitterInTwelveSeconds(t *testing.T) { // 6.1, item 175
 	t.Parallel()
 	packets := talk(t, 60*second, opus.EncoderConfig{})
 	r := source(3)
@@ -45,7 +45,7 @@ func TestBackFromJitterInTwelveSeconds(t *testing.T) { // 6.1
 	}
 }
 
-func TestEarlySpike(t *testing.T) { // 6.2
+func TestEarlySpike(t *testing.T) { // 6.2, item 175
 	t.Parallel()
 	packets := talk(t, 20*second, opus.EncoderConfig{})
 	for _, when := range []time.Duration{200 * millisecond, second, 3 * second} {
@@ -64,7 +64,7 @@ func TestEarlySpike(t *testing.T) { // 6.2
 	}
 }
 
-func TestZeroJitterStartsWithoutStretching(t *testing.T) { // 6.2
+func TestZeroJitterStartsWithoutStretching(t *testing.T) { // 6.2, item 175
 	t.Parallel()
 	packets := talk(t, 20*second, opus.EncoderConfig{})
 	for phase := time.Duration(0); phase < 10*millisecond; phase += 1250 * time.Microsecond {
@@ -159,6 +159,43 @@ func TestNoiseGoesOnInGaps(t *testing.T) { // 6.3, item 179
 		for from := 10*second + 100*millisecond; from+100*millisecond <= 10*second+gap; from += 100 * millisecond {
 			if l := level(part(from, from+100*millisecond)); math.Abs(l-before) > 4 {
 				t.Errorf("gap of %v: %.1f dB at %v, %.1f dB before", gap, l, from-10*second, before)
+			}
+		}
+	}
+}
+
+// Stalls that come back after long calms. libwebrtc keeps a target of 320 ms for up to five seconds after each of 300 ms and
+// plays 23 to 41 stretches. We conceal no more than its policy does, with fewer stretches: where they come often enough to be
+// the network's habit, they are covered; otherwise the delay goes again.
+func TestRareStalls(t *testing.T) { // 6.17 number 7
+	t.Parallel()
+	packets := talk(t, 60*second, opus.EncoderConfig{})
+	stretches := func(o *replay.Outcome) int {
+		s := last(o)
+		return int(s.Operations[neteq.OpAccelerate] + s.Operations[neteq.OpFastAccelerate] + s.Operations[neteq.OpPreemptiveExpand])
+	}
+	for _, c := range []struct {
+		every, length time.Duration
+		share         float64 // of the stretches
+		rare          bool
+	}{{10 * second, 300 * millisecond, 0.5, false}, {25 * second, 200 * millisecond, 0.65, true}, {25 * second, 300 * millisecond, 0.85, true}} {
+		stalled := Delay(packets, FIFO(func(_ int, at time.Duration) time.Duration {
+			if at > 5*second && at%c.every < 20*millisecond {
+				return c.length
+			}
+			return 0
+		}))
+		out, s := play(t, stalled, replay.Options{})
+		m150, ms := play(t, stalled, replay.Options{Config: neteq.Config{Policy: neteq.PolicyM150}})
+		if s.ConcealedRatio > ms.ConcealedRatio+0.0005 {
+			t.Errorf("%v every %v: concealed %.2f %%, M150 %.2f %%", c.length, c.every, 100*s.ConcealedRatio, 100*ms.ConcealedRatio)
+		}
+		if a, b := stretches(out), stretches(m150); float64(a) > c.share*float64(b) {
+			t.Errorf("%v every %v: %d stretches, M150 %d", c.length, c.every, a, b)
+		}
+		for stall := c.every; c.rare && stall < 55*second; stall += c.every {
+			if d := at(out, stall+c.length+6*second).Stats.PlayoutDelay; d > 50*millisecond {
+				t.Errorf("%v every %v: delay %v six seconds after the stall", c.length, c.every, d)
 			}
 		}
 	}
