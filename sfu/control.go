@@ -75,6 +75,45 @@ func (n *Node) SetMuted(_ context.Context, by, participant string, muted bool) e
 	return nil
 }
 
+// MaxVolume is the most by which a participant may raise somebody else for itself: +18 dB.
+const MaxVolume = 8
+
+// SetVolume sets how loud participant hears other, for itself alone: 1 is as everybody does, 0 not at all, at most MaxVolume. It
+// lasts until one of them leaves. ErrTooManyMixes when it has too many volumes, or the room too many different mixes.
+func (n *Node) SetVolume(_ context.Context, participant, other string, volume float64) error {
+	p, err := n.find(participant)
+	if err != nil {
+		return err
+	}
+	if o, err := n.find(other); err != nil || o.room != p.room {
+		return fmt.Errorf("volume of %q: %w", other, ErrNoParticipant)
+	}
+	if !(volume >= 0 && volume <= MaxVolume) {
+		return fmt.Errorf("volume %v: %w", volume, ErrForbidden)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id := range p.volumes { // of those who have left
+		if o, err := n.find(id); err != nil || o.room != p.room {
+			delete(p.volumes, id)
+		}
+	}
+	if p.listener != nil {
+		if err := p.listener.SetGain(other, float32(volume)); err != nil {
+			return fmt.Errorf("volume of %q: %w: %w", other, ErrTooManyMixes, err)
+		}
+	}
+	if volume == 1 {
+		delete(p.volumes, other)
+		return nil
+	}
+	if p.volumes == nil {
+		p.volumes = map[string]float32{}
+	}
+	p.volumes[other] = float32(volume)
+	return nil
+}
+
 // Chat sends a line of text to everybody in the participant's room, itself included.
 func (n *Node) Chat(_ context.Context, participant, text string) error {
 	p, err := n.find(participant)

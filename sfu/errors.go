@@ -20,6 +20,7 @@ var (
 	ErrBadCandidate      = errors.New("bad candidate")
 	ErrGlare             = errors.New("offer collides with one of the server's")
 	ErrNoOffer           = errors.New("no offer is waiting for an answer")
+	ErrTooManyMixes      = errors.New("too many personal volumes")
 )
 
 // Limits of an SDP. Each also matches ErrBadSDP.

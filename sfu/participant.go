@@ -32,6 +32,7 @@ type participant struct {
 	mu       sync.Mutex
 	peer     *peer
 	listener *mixer.Listener
+	volumes  map[string]float32 // at which it hears others, by id; those not at 1
 	closed   bool
 	attached bool
 	presence presence
@@ -171,6 +172,11 @@ func (p *participant) syncListener(s webrtc.PeerConnectionState) {
 			return
 		}
 		p.listener = l
+		for id, gain := range p.volumes {
+			if err := l.SetGain(id, gain); err != nil {
+				p.log.Debug("a personal volume is lost", zap.Error(err))
+			}
+		}
 	case p.listener != nil && (peer == nil || !peer.mayHear.Load() ||
 		s == webrtc.PeerConnectionStateFailed || s == webrtc.PeerConnectionStateClosed):
 		p.deafen()

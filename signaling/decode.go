@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"parley/sfu"
 )
 
 // DecodeClient reads one message of a client's and checks everything that can be checked without knowing the sender:
@@ -58,6 +60,13 @@ func clientMessage(kind string, f *fields) (Message, error) {
 		muted, e1 := f.flag("muted")
 		participant, e2 := f.text("participant", optional)
 		return MuteRequest{muted, participant}, errors.Join(e1, e2)
+	case "volume":
+		participant, e1 := f.text("participant", required)
+		volume, e2 := f.number("volume")
+		if e2 == nil && !(volume >= 0 && volume <= sfu.MaxVolume) {
+			e2 = refuse(CodeBadMessage, "volume is a number from 0 to %d", sfu.MaxVolume)
+		}
+		return VolumeRequest{participant, volume}, errors.Join(e1, e2)
 	case "chat":
 		text, err := f.text("text", required)
 		if err != nil {
@@ -272,7 +281,7 @@ var serverTypes = map[string]func([]byte) (Message, error){
 }
 
 // clientTypes has every type of message that the server understands. Read only.
-var clientTypes = []string{"join", "offer", "answer", "candidate", "mute", "chat", "leave", "ping"}
+var clientTypes = []string{"join", "offer", "answer", "candidate", "mute", "volume", "chat", "leave", "ping"}
 
 func decodeAs[M Message](data []byte) (Message, error) {
 	fields := make(map[string]json.RawMessage)

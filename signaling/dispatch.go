@@ -77,6 +77,8 @@ func (s *session) obey(ctx context.Context, c *conn, m Message) error {
 		return rooms.AddCandidate(ctx, s.id, sfu.Candidate(m))
 	case MuteRequest:
 		return s.mute(ctx, m)
+	case VolumeRequest:
+		return rooms.SetVolume(ctx, s.id, m.Participant, m.Volume)
 	case ChatRequest:
 		if !s.chats.Allow() {
 			return refuse(CodeRateLimited, "more than %d lines of chat a second", chatRate)

@@ -115,7 +115,7 @@ func TestProtocolDocument(t *testing.T) {
 
 // Every type with a method MessageType is one that the tables know.
 func TestMessageTables(t *testing.T) {
-	client := []Message{Join{}, Offer{}, Answer{}, Candidate{}, MuteRequest{}, ChatRequest{}, Leave{}, Ping{}}
+	client := []Message{Join{}, Offer{}, Answer{}, Candidate{}, MuteRequest{}, VolumeRequest{}, ChatRequest{}, Leave{}, Ping{}}
 	server := []Message{Joined{}, Offer{}, Answer{}, Candidate{}, ParticipantChange{}, Levels{}, Muted{}, Quality{}, MediaStats{},
 		ChatLine{}, Failure{}, Bye{}, Pong{}}
 	kinds := make(map[string]bool)

@@ -36,6 +36,7 @@ const (
 	CodeMessageTooLarge   Code = "message_too_large"
 	CodeResumeFailed      Code = "resume_failed"
 	CodeJoinTimeout       Code = "join_timeout"
+	CodeTooManyVolumes    Code = "too_many_volumes"
 	CodeInternal          Code = "internal"
 )
 

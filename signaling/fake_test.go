@@ -129,6 +129,10 @@ func (f *fakeRooms) SetMuted(_ context.Context, by, participant string, muted bo
 	return nil
 }
 
+func (f *fakeRooms) SetVolume(_ context.Context, participant, other string, volume float64) error {
+	return f.do(participant, nil, "volume %s %s %g", participant, other, volume)
+}
+
 func (f *fakeRooms) Chat(_ context.Context, participant, text string) error {
 	if err := f.do(participant, nil, "chat %s", participant); err != nil {
 		return err

@@ -48,6 +48,12 @@ type (
 		Muted       bool   `json:"muted"`
 		Participant string `json:"participant,omitempty"`
 	}
+	// VolumeRequest sets how loud the sender hears somebody else, for itself alone: 1 as everybody does, 0 not at all, at most
+	// sfu.MaxVolume.
+	VolumeRequest struct {
+		Participant string  `json:"participant"`
+		Volume      float64 `json:"volume"`
+	}
 	// ChatRequest sends a line of text to everyone in the room.
 	ChatRequest struct {
 		Text string `json:"text"`
@@ -186,6 +192,7 @@ func (Answer) MessageType() string            { return "answer" }
 func (Candidate) MessageType() string         { return "candidate" }
 func (Join) MessageType() string              { return "join" }
 func (MuteRequest) MessageType() string       { return "mute" }
+func (VolumeRequest) MessageType() string     { return "volume" }
 func (ChatRequest) MessageType() string       { return "chat" }
 func (Leave) MessageType() string             { return "leave" }
 func (Ping) MessageType() string              { return "ping" }

@@ -16,6 +16,7 @@ type Rooms interface {
 	AddCandidate(ctx context.Context, participant string, c sfu.Candidate) error
 	ICERestart(ctx context.Context, participant, ufrag, pwd string, candidates []sfu.Candidate) (sdpfrag string, err error)
 	SetMuted(ctx context.Context, by, participant string, muted bool) error
+	SetVolume(ctx context.Context, participant, other string, volume float64) error
 	Chat(ctx context.Context, participant, text string) error
 	SetAttached(participant string, attached bool)
 	Roster(participant string) ([]sfu.ParticipantInfo, error)

@@ -51,6 +51,7 @@ var sfuErrors = [...]struct {
 	{sfu.ErrServerFull, CodeServerFull},
 	{sfu.ErrDraining, CodeDraining},
 	{sfu.ErrForbidden, CodeForbidden},
+	{sfu.ErrTooManyMixes, CodeTooManyVolumes},
 	{sfu.ErrNoAudio, CodeNoAudio},
 	{sfu.ErrNoCommonCodec, CodeNoCommonCodec},
 	{sfu.ErrTooManyCandidates, CodeTooManyCandidates},
@@ -93,7 +94,7 @@ func codeStatus(c Code) int {
 		return http.StatusRequestEntityTooLarge
 	case CodeUnsupportedMediaType:
 		return http.StatusUnsupportedMediaType
-	case CodeTooManyLines, CodeTooManyMedia, CodeTooManyCandidates, CodeTooManyCodecs, CodeTooManyRIDs, CodeNoAudio:
+	case CodeTooManyLines, CodeTooManyMedia, CodeTooManyCandidates, CodeTooManyCodecs, CodeTooManyRIDs, CodeNoAudio, CodeTooManyVolumes:
 		return http.StatusUnprocessableEntity
 	case CodeUpgradeRequired:
 		return http.StatusUpgradeRequired

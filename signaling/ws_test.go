@@ -54,6 +54,14 @@ func TestConversation(t *testing.T) {
 		if got := hearAs[Failure](a); got.Code != CodeForbidden || got.Re != "mute" || got.Fatal {
 			t.Errorf("mute of another: %+v", got)
 		}
+		a.say(VolumeRequest{Participant: other.Participant, Volume: 0.5})
+		a.raw(`{"type":"volume","participant":"x","volume":9}`)
+		if got := hearAs[Failure](a); got.Code != CodeBadMessage || got.Re != "volume" || !strings.Contains(got.Message, "0 to 8") {
+			t.Errorf("volume out of range: %+v", got)
+		}
+		if got := h.rooms.called("volume"); len(got) != 1 || !strings.HasSuffix(got[0], other.Participant+" 0.5") {
+			t.Errorf("volumes: %q", got)
+		}
 
 		id := joined.Participant
 		h.rooms.emit(id, sfu.OfferEvent{SDP: "v=0\r\n"})
