@@ -110,10 +110,11 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 func (p *pipe) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.closed:
-	default:
+	if !isClosed(p.closed) {
 		close(p.closed)
+	}
+	if p.timer != nil {
+		p.timer.Stop()
 	}
 	return nil
 }
@@ -124,7 +125,7 @@ func (p *pipe) LocalAddr() net.Addr { return p.local }
 // SetDeadline implements net.PacketConn.
 func (p *pipe) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }
 
-// SetReadDeadline implements net.PacketConn.
+// SetReadDeadline implements net.PacketConn: it ends reads that wait already, too.
 func (p *pipe) SetReadDeadline(t time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,16 +133,33 @@ func (p *pipe) SetReadDeadline(t time.Time) error {
 		p.timer.Stop()
 		p.timer = nil
 	}
-	over := make(chan struct{})
-	p.deadline = over
-	switch {
+	if isClosed(p.deadline) {
+		p.deadline = make(chan struct{})
+	}
+	over := p.deadline
+	switch wait := time.Until(t); {
 	case t.IsZero():
-	case time.Until(t) <= 0:
+	case wait <= 0:
 		close(over)
 	default:
-		p.timer = time.AfterFunc(time.Until(t), func() { close(over) })
+		p.timer = time.AfterFunc(wait, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if !isClosed(over) {
+				close(over)
+			}
+		})
 	}
 	return nil
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // SetWriteDeadline implements net.PacketConn; writes do not wait.

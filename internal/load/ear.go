@@ -107,8 +107,9 @@ func (e *ear) packet(s step, payload []byte, at time.Duration, c *earCounts) {
 		for range s.lost {
 			e.conceal(e.frame, at, c)
 		}
-		for left := int(s.pause); left >= 480; left -= 480 {
-			e.conceal(480, at, c)
+		for left := int(s.pause); left >= 480; left -= 480 { // nothing was sent, nothing is heard
+			clear(e.pcm[:480])
+			e.take(e.pcm[:480], at, c)
 		}
 	}
 	n, err := e.dec.Decode(payload, e.pcm)

@@ -264,7 +264,7 @@ func (l *loop) setWall() {
 
 // giveUp notes that the server has ended a participant.
 func (l *loop) giveUp(p *peer) {
-	if !p.lost {
+	if !p.lost && !p.leaving {
 		p.lost = true
 		l.lostPeers++
 		l.unschedule(p)

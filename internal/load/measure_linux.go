@@ -57,7 +57,7 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	movers.Wait()
 	report := r.report(counts, start, seconds)
 	report.generator(&r.cfg, counts, cpu.Seconds(), seconds, busySeconds)
-	report.server(r.cfg.ServerPID, before, first, last, seconds, r.present())
+	report.server(r.cfg.ServerPID, counts, before, first, last, seconds, r.present())
 
 	watch.phase("leaving", 0)
 	r.everybody(context.WithoutCancel(ctx), 10*r.cfg.JoinRate, func(c *chair) { r.leave(context.WithoutCancel(ctx), c) })
@@ -300,7 +300,7 @@ func (rep *Report) generator(cfg *Config, t *total, cpu, seconds float64, busySe
 	}
 }
 
-func (rep *Report) server(pid int, before, first, last process, seconds float64, present int) {
+func (rep *Report) server(pid int, t *total, before, first, last process, seconds float64, present int) {
 	if pid == 0 {
 		return
 	}
@@ -308,6 +308,7 @@ func (rep *Report) server(pid int, before, first, last process, seconds float64,
 	rep.Server = &Server{
 		PID: pid, CPUSeconds: cpu, CPUMsPerSecond: 1000 * cpu / seconds,
 		CPUMsPerParticipantSecond: 1000 * cpu / seconds / float64(max(1, present)),
+		CPUMicrosPerPacket:        1e6 * cpu / float64(max(1, t.Packets+t.Sent)),
 		RSSBytes:                  last.rss, RSSBytesBefore: before.rss, Threads: last.threads,
 	}
 }

@@ -21,6 +21,7 @@ type peer struct {
 	connected chan struct{} // closed when ICE is up
 	gone      bool
 	lost      bool // the server gave it up
+	leaving   bool // it has said so: the server may close
 	dropped   uint32
 
 	in      stream

@@ -121,8 +121,9 @@ type Server struct {
 	CPUSeconds                float64 `json:"cpuSeconds"`
 	CPUMsPerSecond            float64 `json:"cpuMsPerSecond"`
 	CPUMsPerParticipantSecond float64 `json:"cpuMsPerParticipantSecond"`
-	RSSBytes                  uint64  `json:"rssBytes"`       // at the end
-	RSSBytesBefore            uint64  `json:"rssBytesBefore"` // before the first join
+	CPUMicrosPerPacket        float64 `json:"cpuMicrosPerPacket"` // received and sent by the crowd
+	RSSBytes                  uint64  `json:"rssBytes"`           // at the end
+	RSSBytesBefore            uint64  `json:"rssBytesBefore"`     // before the first join
 	Threads                   int     `json:"threads"`
 }
 
@@ -159,7 +160,8 @@ func (r *Report) judge(l Limits) {
 	lost := float64(max(0, r.Received.Lost)) / float64(max(1, r.Received.Packets))
 	check(lost <= l.Lost, "packets lost", percent(lost), "at most "+percent(l.Lost))
 	bad := r.Received.SSRCChanges + r.Received.PayloadTypeErrors + r.Received.TimestampErrors + r.Received.AuthErrors + r.Received.Duplicates
-	check(bad == 0, "broken streams", number(bad), "0")
+	check(bad == 0, "broken streams", fmt.Sprintf("%d bad timestamps, %d SSRCs or sequences begun anew, %d of another payload type, %d not authentic, %d duplicates",
+		r.Received.TimestampErrors, r.Received.SSRCChanges, r.Received.PayloadTypeErrors, r.Received.AuthErrors, r.Received.Duplicates), "0")
 	if r.Audio.Listeners > 0 {
 		a := &r.Audio
 		missing := float64(a.Missing) / float64(max(1, a.Expected))
@@ -224,8 +226,8 @@ func (r *Report) Summary(w io.Writer) error {
 		line("", "%s (packet to packet)", r.PacketMs)
 	}
 	if s := r.Server; s != nil {
-		line("server", "%.0f CPU-ms/s, %.3f per participant; %.0f MiB (%.0f before), %d threads",
-			s.CPUMsPerSecond, s.CPUMsPerParticipantSecond, float64(s.RSSBytes)/(1<<20), float64(s.RSSBytesBefore)/(1<<20), s.Threads)
+		line("server", "%.0f CPU-ms/s, %.3f per participant, %.1f µs per packet; %.0f MiB (%.0f before), %d threads",
+			s.CPUMsPerSecond, s.CPUMsPerParticipantSecond, s.CPUMicrosPerPacket, float64(s.RSSBytes)/(1<<20), float64(s.RSSBytesBefore)/(1<<20), s.Threads)
 	}
 	g := &r.Generator
 	line("this crowd", "%.0f %% of %d cores, %.1f µs per packet; timers late %s", 100*g.Busy, g.Cores, g.MicrosPerPacket, g.LatenessMs)

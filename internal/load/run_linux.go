@@ -323,6 +323,7 @@ func (r *run) leave(ctx context.Context, c *chair) {
 	c.peer = nil
 	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
 	defer cancel()
+	p.loop.do(func() { p.leaving = true })
 	err := c.session.leave(ctx)
 	var pipe *pipe
 	lost := false

@@ -43,7 +43,6 @@ const (
 // tones finds the marks of voices in 100 ms of sound. Not safe for concurrent use.
 type tones struct {
 	window [windowSamples]float64 // Hann
-	power  [2*Voices + 1]float64  // dBFS of a sine, each 25 Hz from below the first tone
 }
 
 func newTones() *tones {
@@ -56,12 +55,9 @@ func newTones() *tones {
 
 // present returns the set of the first n voices whose tone stands out in pcm, windowSamples at 8 kHz.
 func (t *tones) present(pcm []float32, n int) (set uint64) {
-	for i := range 2*n + 1 {
-		t.power[i] = t.level(pcm, voiceHz(0)-25+25*float64(i))
-	}
 	for v := range n {
-		below, tone, above := t.power[2*v], t.power[2*v+1], t.power[2*v+2]
-		if tone > faintestDBFS && tone > max(below, above)+standOutDB {
+		hz := voiceHz(v)
+		if tone := t.level(pcm, hz); tone > faintestDBFS && tone > max(t.level(pcm, hz-25), t.level(pcm, hz+25))+standOutDB {
 			set |= 1 << v
 		}
 	}

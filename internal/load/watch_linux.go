@@ -42,12 +42,13 @@ func (w *watch) busySeconds() int {
 	return w.busy
 }
 
-func (w *watch) look(now time.Time) {
+func (w *watch) look() {
 	counts := w.run.glance()
 	server, _ := w.run.server() // its end is noticed elsewhere
-	s := sample{at: now, cpu: ownCPU(), server: server.cpu, in: counts.Packets, out: counts.Sent}
+	s := sample{at: time.Now(), cpu: ownCPU(), server: server.cpu, in: counts.Packets, out: counts.Sent}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := time.Now()
 	p := Progress{Phase: w.name, Elapsed: now.Sub(w.since), Of: w.of, Lost: counts.lost, Missing: max(0, counts.Lost-int64(counts.DroppedIn)),
 		Faults: counts.Missing + counts.Wrong + counts.Own + counts.Silent}
 	if b := w.before; !b.reset && s.in >= b.in && s.out >= b.out {
@@ -73,8 +74,8 @@ func (w *watch) loop(ctx context.Context) {
 	defer every.Stop()
 	for {
 		select {
-		case now := <-every.C:
-			w.look(now)
+		case <-every.C:
+			w.look()
 		case <-ctx.Done():
 			return
 		}
