@@ -15,6 +15,7 @@ import { statRows } from "./statsview.js";
 import { Talk } from "./talk.js";
 import { insecureFailure, invitation, watchPage } from "./ui-page.js";
 import { UI } from "./ui.js";
+import { Volumes, percentOf } from "./volume.js";
 
 /** @typedef {import("./failures.js").Failure} Failure */
 /** @typedef {{type: string, [key: string]: any}} Message */
@@ -50,6 +51,8 @@ class App {
   #slow = false;
   #meterAt = 0;
   #cancelled = 0; // join attempts that were overtaken
+  #admin = false;
+  #volumes = new Volumes((id, volume) => this.#signal?.send({ type: "volume", participant: id, volume }));
   #mutedByLink = false;
   #lostMic = false; // it went away during the call and none took its place
 
@@ -71,6 +74,12 @@ class App {
         if (!sent) this.#ui.announce("Not sent: there is no connection at the moment");
         return sent;
       },
+      onPerson: (person) => this.#ui.person.open(person, this.#volumes.get(person.id), this.#admin),
+      onVolume: (id, gain) => {
+        this.#volumes.set(id, gain);
+        this.#ui.room.volume(id, percentOf(gain));
+      },
+      onMuteOther: (id, muted) => this.#signal?.send({ type: "mute", muted, participant: id }),
       onPanel: () => this.#refreshStats(),
       onGesture: resumeAudio,
     });
@@ -233,6 +242,7 @@ class App {
   #joined(message) {
     this.#me = message.participant;
     this.#mayPublish = message.canPublish !== false;
+    this.#admin = Boolean(message.admin);
     if (!this.#mayPublish) this.#listener = true;
     this.#people = new Map((message.participants || []).map((/** @type {any} */ person) => [person.id, person]));
     if (!this.#inRoom) this.#enter();
@@ -244,6 +254,7 @@ class App {
       // A socket that fell silent instead of closing: the address under it is gone, and media has the same address.
       if (this.#socketReason === "no answer") this.#call.networkChanged();
     } else this.#newCall(message);
+    if (!message.resumed) this.#volumes.again(this.#people.keys());
     this.#sendMute();
     this.#drawMute();
     this.#drawBanner();
@@ -313,7 +324,8 @@ class App {
         this.#ui.panels.chat({ name: String(message.name || "Guest"), text: String(message.text), at: new Date(message.at || Date.now()), own: message.from === this.#me });
         break;
       case "error":
-        if (message.re === "chat") this.#notice(message.code === "rate_limited" ? "Too many messages at once. The last one was not sent." : "The message could not be sent.");
+        if (message.code === "too_many_volumes") this.#notice("This volume could not be set: too many people have volumes of their own here.");
+        else if (message.re === "chat") this.#notice(message.code === "rate_limited" ? "Too many messages at once. The last one was not sent." : "The message could not be sent.");
         else console.warn("parley: the server refused", message.re, message.code, message.message);
         break;
     }
@@ -325,6 +337,8 @@ class App {
     if (event === "left") {
       this.#people.delete(participant.id);
       this.#ui.room.remove(participant.id);
+      this.#ui.person.gone(participant.id);
+      this.#volumes.forget(participant.id);
       if (known) this.#ui.announce(`${known.name} ${reason === "timeout" ? "lost the connection" : "left"}`);
       return;
     }

@@ -13,7 +13,7 @@ import { meterShare, Ballistics } from "./levels.js";
  * @property {boolean} speaking
  * @property {boolean} publishing
  */
-/** @typedef {{tile: HTMLElement, name: HTMLElement, state: HTMLElement, mark: HTMLElement, bars: HTMLElement, person: Person, score: number, level: number}} Seat */
+/** @typedef {{tile: HTMLElement, name: HTMLElement, state: HTMLElement, mark: HTMLElement, bars: HTMLElement, more: HTMLElement, person: Person, score: number, level: number, volume: number}} Seat */
 
 const HUES = [8, 22, 130, 152, 168, 184, 200, 214, 228, 244, 262, 282, 304, 328, 346]; // without the muddy yellows
 const SCORES = ["", "bad", "poor", "good", "excellent"];
@@ -21,15 +21,17 @@ const SCORES = ["", "bad", "poor", "good", "excellent"];
 export class RoomPage {
   /** @type {Map<string, Seat>} */ #seats = new Map();
   #me = "";
+  #onPerson;
   #ballistics = new Ballistics();
   #startedAt = 0;
   #ownLevel = "";
   #key = matchMedia("(pointer: coarse)").matches ? "the button" : "Space";
 
   /**
-   * @param {{onShare: () => void, onLeave: () => void}} hooks
+   * @param {{onShare: () => void, onLeave: () => void, onPerson: (person: Person) => void}} hooks
    */
   constructor(hooks) {
+    this.#onPerson = hooks.onPerson;
     $("share-open").addEventListener("click", hooks.onShare);
     $("alone-share").addEventListener("click", hooks.onShare);
     $("leave").addEventListener("click", hooks.onLeave);
@@ -108,6 +110,14 @@ export class RoomPage {
     }
   }
 
+  /** @param {string} id @param {number} percent of the volume at which I hear somebody */
+  volume(id, percent) {
+    const seat = this.#seats.get(id);
+    if (!seat) return;
+    seat.volume = percent;
+    this.#draw(seat);
+  }
+
   /**
    * @param {number} db of the own microphone
    * @param {number} elapsedMs
@@ -157,6 +167,8 @@ export class RoomPage {
     const name = el("span", { class: "name" });
     const state = el("span", { class: "sr-only" });
     const bars = el("span", { class: "bars", "aria-hidden": "true" }, el("i"), el("i"), el("i"), el("i"));
+    const more = el("button", { type: "button", class: "more" });
+    more.addEventListener("click", () => this.#onPerson(this.#seats.get(person.id)?.person || person));
     const tile = el(
       "li",
       { class: "tile", "data-participant": person.id },
@@ -164,17 +176,20 @@ export class RoomPage {
       el("span", { class: "label" }, name, bars),
       el("span", { class: "level", "aria-hidden": "true" }, el("span", { class: "meter-bar" })),
       state,
+      more,
     );
-    return { tile, name, state, mark, bars, person, score: 0, level: 0 };
+    return { tile, name, state, mark, bars, more, person, score: 0, level: 0, volume: 100 };
   }
 
   /** @param {Seat} seat */
   #draw(seat) {
     const { person, tile } = seat;
     const me = person.id === this.#me;
-    seat.name.replaceChildren(el("span", { class: "name-text" }, person.name), ...(me ? [el("span", { class: "you" }, "you")] : []));
+    seat.name.replaceChildren(el("span", { class: "name-text" }, person.name), ...(me ? [el("span", { class: "you" }, "you")] : seat.volume !== 100 ? [el("span", { class: "you" }, volumeText(seat.volume))] : []));
     tile.querySelector(".avatar")?.replaceChildren(initials(person.name));
     const listens = !person.publishing;
+    seat.more.hidden = me;
+    seat.more.setAttribute("aria-label", `Volume of ${person.name}`);
     tile.classList.toggle("speaking", person.speaking && !person.muted);
     tile.classList.toggle("muted", person.muted);
     tile.classList.toggle("listens", listens);
@@ -187,6 +202,7 @@ export class RoomPage {
     else if (person.muted) words.push("muted");
     else if (person.speaking) words.push("speaking");
     if (person.kind !== "browser" && person.kind) words.push(`joined by ${person.kind.toUpperCase()}`);
+    if (seat.volume !== 100) words.push(`volume ${volumeText(seat.volume)}`);
     if (seat.score) words.push(`connection ${SCORES[seat.score] || "unknown"}`);
     const text = words.join(", ");
     if (seat.state.textContent !== text) seat.state.textContent = text;
@@ -214,6 +230,9 @@ export class RoomPage {
     $("room-clock").textContent = `${hours ? hours + ":" : ""}${pad(Math.floor(seconds / 60) % 60)}:${pad(seconds % 60)}`;
   }
 }
+
+/** @param {number} percent */
+export function volumeText(percent) { return percent === 0 ? "silent" : `${percent} %`; }
 
 /** @param {string} name */
 function initials(name) {

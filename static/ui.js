@@ -5,6 +5,7 @@
 import { $, el } from "./dom.js";
 import { JoinPage } from "./ui-join.js";
 import { Panels } from "./ui-panels.js";
+import { PersonDialog } from "./ui-person.js";
 import { RoomPage } from "./ui-room.js";
 import { Sound } from "./ui-sound.js";
 
@@ -22,6 +23,9 @@ import { Sound } from "./ui-sound.js";
  * @property {(kind: "input"|"output", id: string) => void} onDevice
  * @property {(key: string, on: boolean) => void} onProcessing
  * @property {(text: string) => boolean} onChat
+ * @property {(person: import("./ui-room.js").Person) => void} onPerson
+ * @property {(id: string, gain: number) => void} onVolume
+ * @property {(id: string, muted: boolean) => void} onMuteOther
  * @property {(name: string) => void} onPanel
  * @property {() => void} onGesture
  */
@@ -36,7 +40,8 @@ export class UI {
   constructor(hooks) {
     this.#hooks = hooks;
     this.join = new JoinPage({ onJoin: hooks.onJoin, onCheck: hooks.onCheck, onCancel: hooks.onCancel });
-    this.room = new RoomPage({ onShare: hooks.onShare, onLeave: hooks.onLeave });
+    this.room = new RoomPage({ onShare: hooks.onShare, onLeave: hooks.onLeave, onPerson: hooks.onPerson });
+    this.person = new PersonDialog(hooks);
     this.panels = new Panels({ onChat: hooks.onChat, onPanel: hooks.onPanel, onAnnounce: (text) => this.announce(text) });
     this.sound = new Sound((blocked) => { $("unlock").hidden = !blocked; });
     for (const box of document.querySelectorAll("[data-output]")) /** @type {HTMLElement} */ (box).hidden = !this.sound.canChoose;
