@@ -33,16 +33,22 @@ type sending struct {
 
 func newWire(t testing.TB) *wire {
 	t.Helper()
+	tr, err := trunk.New(trunk.Config{Conn: stubConn(t), Node: "here", Secret: make([]byte, 32), Epoch: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &wire{Trunks: tr, sent: map[string][]sending{}}
+}
+
+// stubConn is a socket that nothing goes through.
+func stubConn(t testing.TB) net.PacketConn {
+	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	tr, err := trunk.New(trunk.Config{Conn: conn, Node: "here", Secret: make([]byte, 32), Epoch: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &wire{Trunks: tr, sent: map[string][]sending{}}
+	return conn
 }
 
 func (w *wire) SendHeld(node string, s *trunk.Stream, p *neteq.Packet, held time.Duration) {
