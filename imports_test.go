@@ -32,7 +32,7 @@ var edges = []edge{
 		"pure audio: packets and ticks in, samples out; whoever wants it as a library gets nothing else with it"},
 	{"mixer", []string{"neteq"}, []string{"go.uber.org/zap"},
 		"knows rooms and ticks, and has never heard of SDP, UDP or HTTP"},
-	{"sfu", []string{"mixer", "neteq"}, []string{"github.com/pion/", "go.uber.org/zap", "golang.org/x/sync", "golang.org/x/time", "golang.org/x/net"},
+	{"sfu", []string{"mixer", "neteq"}, []string{"github.com/pion/", "go.uber.org/zap", "golang.org/x/sync", "golang.org/x/time", "golang.org/x/net", "golang.org/x/sys/unix"},
 		"the only package with a webrtc.PeerConnection; HTTP and JSON stay out of it"},
 	{"signaling", []string{"sfu"}, []string{"github.com/coder/websocket", "github.com/golang-jwt/jwt/", "go.uber.org/zap", "golang.org/x/time"},
 		"of sfu the errors and plain data only; it talks to a Rooms interface in ids and strings, without pion types"},

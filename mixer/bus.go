@@ -101,8 +101,9 @@ func (b *bus) encode(place int, timestamp uint32, c *counters) {
 }
 
 // deliver hands what encode has made to every listener, or notes that there was nothing.
-func (b *bus) deliver(c *counters) {
+func (b *bus) deliver(w *worker) {
 	f := b.ready.frame
+	f.Worker = w.index
 	if f.Payload == nil {
 		if !b.gaps {
 			for _, l := range b.listeners {
@@ -127,9 +128,10 @@ func (b *bus) deliver(c *counters) {
 		}
 	}
 	b.gaps = false
-	c.frames.Add(uint64(len(b.listeners)))
+	w.handed = true
+	w.frames.Add(uint64(len(b.listeners)))
 	if repeated > 0 {
-		c.repeated.Add(uint64(repeated))
+		w.repeated.Add(uint64(repeated))
 	}
 }
 

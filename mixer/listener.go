@@ -18,6 +18,7 @@ type Frame struct {
 	Timestamp uint32 // of its first sample, on the room's clock, 48 kHz, from a random start
 	Samples   int    // per channel: 480, 960 or 1920
 	Marker    bool   // first of a talk spurt (RFC 3551, section 4.1)
+	Worker    int    // who hands it over; see Mixer.OnEndTick
 
 	// Redundant is the payload of the frame before, which began RedundantOffset samples earlier and ended where this one begins;
 	// nil: not to be sent. How it is framed (RFC 2198) is the sink's affair.

@@ -42,6 +42,7 @@ type Mixer struct {
 	clock      func() time.Duration
 	log        *zap.Logger
 	workers    []*worker
+	endTick    []func(worker int)
 	state      atomic.Int32 // idle, running, stopped
 
 	rooms, sources, listeners, buses atomic.Int64
@@ -105,6 +106,14 @@ func New(cfg Config) (*Mixer, error) {
 	}
 	return m, nil
 }
+
+// Workers is the number of workers.
+func (m *Mixer) Workers() int { return len(m.workers) }
+
+// OnEndTick has f called on a worker after it has handed out frames: at the end of their tick, or of several when they take no
+// time, or when a part of a large room is done. So who collects what the sinks get, by Frame.Worker, can send it then. Workers
+// call it at the same time, each with its own number, below Workers. To be called before Run.
+func (m *Mixer) OnEndTick(f func(worker int)) { m.endTick = append(m.endTick, f) }
 
 // Now is the time since New on the monotonic clock: the grid of ticks, and what packets are stamped with.
 func (m *Mixer) Now() time.Duration { return m.clock() }

@@ -165,7 +165,7 @@ func (r *Room) send(n, last int64) {
 		}
 	}
 	for _, b := range r.due {
-		b.deliver(&r.worker.counters)
+		b.deliver(r.worker)
 	}
 }
 

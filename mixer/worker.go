@@ -18,6 +18,8 @@ const (
 	maxCatchUp = 5
 	// lateAfter is when a tick counts as late.
 	lateAfter = 5 * time.Millisecond
+	// holdFrames is how long frames of several rooms may be collected at most.
+	holdFrames = 500 * time.Microsecond
 )
 
 // worker runs the ticks of its rooms, one after the other.
@@ -28,6 +30,8 @@ type worker struct {
 	index   int
 	slots   [phases]slot // the worker's own
 	scratch scratch      // the same
+	handed  bool         // frames were handed out since the last end of a tick
+	flushed time.Duration
 
 	mu    sync.Mutex
 	woken *Room         // rooms to be put on the list, linked by Room.next
@@ -222,7 +226,20 @@ func (w *worker) runSlot(phase int, now time.Duration) {
 			}
 		}
 	}
+	if w.handed {
+		w.endTick()
+		now = w.mixer.Now()
+		w.flushed = now
+	}
 	w.measure(now-begun, now, skipped)
+}
+
+// endTick tells that frames were handed out.
+func (w *worker) endTick() {
+	w.handed = false
+	for _, f := range w.mixer.endTick {
+		f(w.index)
+	}
 }
 
 // timeTick runs one tick of a room that begins at now, and returns when it ended.
@@ -238,6 +255,11 @@ func (w *worker) timeTick(r *Room, n int64, now time.Duration, behind int64) (ke
 	}
 	keep = w.tickRoom(r, n, now)
 	end = w.mixer.Now()
+	if w.handed && end-w.flushed > holdFrames {
+		w.endTick()
+		end = w.mixer.Now()
+		w.flushed = end
+	}
 	w.duration.observe(end - now)
 	return keep, end
 }

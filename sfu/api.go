@@ -70,8 +70,9 @@ func (a *apis) cert(now time.Time) (webrtc.Certificate, error) {
 	return *a.certificate, nil
 }
 
-// newPeerConnection makes a peer connection on one media port, for the payload types of r.
-func (a *apis) newPeerConnection(port *mediaPort, r *remote) (*webrtc.PeerConnection, error) {
+// newPeerConnection makes a peer connection on one media port, for the payload types of r. Its RTP packets go the way that the
+// lane says.
+func (a *apis) newPeerConnection(port *mediaPort, lane *lane, r *remote) (*webrtc.PeerConnection, error) {
 	cert, err := a.cert(time.Now())
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func (a *apis) newPeerConnection(port *mediaPort, r *remote) (*webrtc.PeerConnec
 	if err != nil {
 		return nil, err
 	}
-	settings, err := a.settings(port)
+	settings, err := a.settings(port, lane)
 	if err != nil {
 		return nil, err
 	}
@@ -176,11 +177,11 @@ func (a *apis) interceptors(r *remote) (*interceptor.Registry, error) {
 }
 
 // settings are the secure ones: nothing is asked, dialled or resolved; every buffer is bounded.
-func (a *apis) settings(port *mediaPort) (webrtc.SettingEngine, error) {
+func (a *apis) settings(port *mediaPort, lane *lane) (webrtc.SettingEngine, error) {
 	var s webrtc.SettingEngine
 	s.LoggerFactory = a.loggers
 	s.SetNet(a.net)
-	s.SetICEUDPMux(port.mux)
+	s.SetICEUDPMux(peerMux{port.muxes, lane})
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if a.node.tcp != nil {
 		s.SetICETCPMux(a.node.tcp)

@@ -59,6 +59,7 @@ type NodeStats struct {
 	SocketPacketsIn, SocketBytesIn uint64 // everything on the media sockets
 	SocketPacketsOut               uint64
 	SocketBytesOut                 uint64
+	SocketReads, SocketBatches     uint64 // system calls that received datagrams, and that sent several
 	SocketReadErrors               uint64
 	SocketWriteErrors              uint64
 	TCPAccepted, TCPRefused        uint64
@@ -81,6 +82,7 @@ func (n *Node) Stats() NodeStats {
 		RTPOutBytes: c.rtpOutBytes.Load(), RTPRepeated: c.rtpRepeated.Load(), RTPOutErrors: c.rtpOutErrors.Load(),
 		SocketPacketsIn: s.packetsIn.Load(), SocketBytesIn: s.bytesIn.Load(),
 		SocketPacketsOut: s.packetsOut.Load(), SocketBytesOut: s.bytesOut.Load(),
+		SocketReads: s.reads.Load(), SocketBatches: s.batches.Load(),
 		SocketReadErrors: s.readErrors.Load(), SocketWriteErrors: s.writeErrors.Load(),
 		TCPAccepted: s.tcpAccepted.Load(), TCPRefused: s.tcpRefused.Load(),
 		JoinSeconds: time.Duration(c.joinSum.Load()).Seconds(),
@@ -88,7 +90,7 @@ func (n *Node) Stats() NodeStats {
 			"ssrc": s.droppedSSRC.Load(), "protocol": s.droppedOther.Load(), "malformed": c.droppedMalformed.Load(),
 			"codec": c.droppedCodec.Load(), "empty": c.droppedEmpty.Load(), "forbidden": c.droppedForbidden.Load(),
 			"inbox": c.droppedInbox.Load(), "muted": c.droppedMuted.Load(), "track": c.droppedTrack.Load(),
-			"rtcp": c.droppedRTCP.Load(),
+			"rtcp": c.droppedRTCP.Load(), "queue": s.droppedQueue.Load(),
 		},
 	}
 	for i := range st.JoinTimes {

@@ -19,6 +19,9 @@ type downTrack struct {
 	live        atomic.Bool  // the path is up; a packet written before would wait inside ICE
 	red         atomic.Int32 // payload type under which a frame may come with the one before, 0: none was agreed
 
+	lane     lane
+	outboxes []*outbox // of the mixer's workers; none: packets are sent one by one
+
 	// used by the room's worker only
 	header rtp.Header
 	offset uint32 // between the room clock and our timestamps (RFC 3550, section 5.1: random)
@@ -48,7 +51,11 @@ func (d *downTrack) WriteFrame(f mixer.Frame) {
 	d.header.Timestamp = f.Timestamp + d.offset
 	d.gap = false
 	payload := d.payload(f)
+	if f.Worker < len(d.outboxes) {
+		d.lane.outbox.Store(d.outboxes[f.Worker])
+	}
 	_, err := (*w).WriteRTP(&d.header, payload)
+	d.lane.outbox.Store(nil)
 	d.header.SequenceNumber++ // also after an error: a number is never encrypted twice
 	if err != nil {
 		d.errors.Add(1)

@@ -68,6 +68,7 @@ type Node struct {
 	overloaded func(*room) bool
 
 	ports        []*mediaPort
+	outboxes     []*outbox // by the mixer's worker
 	tcpListeners map[netip.Addr]*tcpListener
 	tcp          tcpMux // nil without
 	counters     counters
@@ -122,6 +123,16 @@ func New(cfg Config) (*Node, error) {
 	if n.ports, err = openPorts(addrs, cfg.UDPPorts, &n.counters.sockets, n.log); err != nil {
 		return nil, err
 	}
+	sockets := 0
+	for _, p := range n.ports {
+		for _, c := range p.conns {
+			c.index = sockets
+			sockets++
+		}
+	}
+	for range cfg.Mixer.Workers() {
+		n.outboxes = append(n.outboxes, newOutbox(sockets))
+	}
 	if cfg.TCPPort != 0 {
 		if n.tcpListeners, err = listenTCP(addrs, cfg.TCPPort, &n.counters.sockets); err != nil {
 			for _, p := range n.ports {
@@ -130,6 +141,7 @@ func New(cfg Config) (*Node, error) {
 			return nil, err
 		}
 	}
+	cfg.Mixer.OnEndTick(n.flush)
 	return n, nil
 }
 
@@ -146,11 +158,11 @@ func (n *Node) MediaAddrs() []netip.AddrPort {
 
 // Run serves until ctx ends, then closes every participant, room and socket, and waits for them.
 func (n *Node) Run(ctx context.Context) error {
-	logger := n.apis.loggers.NewLogger("mux")
 	for _, p := range n.ports {
-		p.start(logger)
+		p.start()
 	}
 	if len(n.tcpListeners) > 0 {
+		logger := n.apis.loggers.NewLogger("mux")
 		n.tcp = make(tcpMux, len(n.tcpListeners))
 		for a, l := range n.tcpListeners {
 			n.tcp[a] = ice.NewTCPMuxDefault(ice.TCPMuxParams{

@@ -50,12 +50,14 @@ type peer struct {
 // newPeer makes the peer connection for a first offer. Nothing is negotiated yet.
 func (n *Node) newPeer(p *participant, r *remote) (*peer, error) {
 	port := leastLoaded(n.ports)
-	pc, err := n.apis.newPeerConnection(port, r)
+	down := newDownTrack(uint8(r.primary()))
+	down.outboxes = n.outboxes
+	pc, err := n.apis.newPeerConnection(port, &down.lane, r)
 	if err != nil {
 		port.load.Add(-1)
 		return nil, err
 	}
-	peer := &peer{node: n, participant: p, pc: pc, port: port, first: r, down: newDownTrack(uint8(r.primary())), gone: make(chan struct{})}
+	peer := &peer{node: n, participant: p, pc: pc, port: port, first: r, down: down, gone: make(chan struct{})}
 	if r.nack {
 		peer.resends = make(chan resend, resendQueue)
 	}

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"github.com/pion/ice/v4"
-	"github.com/pion/logging"
 	"go.uber.org/zap"
 )
 
@@ -18,7 +16,7 @@ type PortRange struct{ First, Last uint16 }
 // mediaPort is one port of the range, open on every address. A peer lives on one mediaPort; load is their number.
 type mediaPort struct {
 	conns []*mediaConn
-	mux   ice.UDPMux // made by Node.Run
+	muxes []*udpMux // made by Node.Run
 	load  atomic.Int64
 }
 
@@ -60,27 +58,32 @@ func openPort(addrs []netip.Addr, port uint16, counters *socketCounters) (*media
 		// Room for the packets of a tick of a full node; the system may give less.
 		_ = c.SetReadBuffer(socketBuffer)
 		_ = c.SetWriteBuffer(socketBuffer)
-		p.conns = append(p.conns, newMediaConn(c, counters))
+		m, err := newMediaConn(c, counters)
+		if err != nil {
+			_ = c.Close()
+			p.closeSockets()
+			return nil, err
+		}
+		p.conns = append(p.conns, m)
 	}
 	return p, nil
 }
 
 const socketBuffer = 1 << 20 // bytes
 
-// start makes the mux, whose goroutines read the sockets until stop.
-func (p *mediaPort) start(log logging.LeveledLogger) {
-	muxes := make([]ice.UDPMux, len(p.conns))
-	for i, c := range p.conns {
-		muxes[i] = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: log, UDPConn: c})
+// start makes the muxes, whose goroutines read the sockets until stop.
+func (p *mediaPort) start() {
+	for _, c := range p.conns {
+		p.muxes = append(p.muxes, newUDPMux(c))
 	}
-	p.mux = ice.NewMultiUDPMuxDefault(muxes...)
 }
 
 func (p *mediaPort) stop() error {
-	if p.mux == nil {
-		return p.closeSockets()
+	var errs []error
+	for _, m := range p.muxes {
+		errs = append(errs, m.Close())
 	}
-	return errors.Join(p.mux.Close(), p.closeSockets())
+	return errors.Join(errors.Join(errs...), p.closeSockets())
 }
 
 func (p *mediaPort) closeSockets() error {

@@ -4,16 +4,36 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// mediaConn is a UDP media socket as the ICE mux uses it. Its reads fail only when the socket is closed: whatever the
-// network reports (ICMP unreachable, no buffers) is counted and read past, since the mux ends for good on an error.
-// Datagrams that are nothing we speak and RTP of too many SSRCs are dropped here, before SRTP. One goroutine reads.
+const (
+	maxDatagram   = 1600 // what is longer is nothing we speak: no packet of ours or a browser's exceeds an MTU
+	intakePackets = 32   // read in one system call
+)
+
+// datagram is one that was received.
+type datagram struct {
+	from netip.AddrPort
+	n    int
+	data [maxDatagram]byte
+}
+
+func (d *datagram) bytes() []byte { return d.data[:d.n] }
+
+// mediaConn is a UDP media socket. Its reads end only when the socket is closed: whatever the network reports (ICMP
+// unreachable, no buffers) is counted and read past. Datagrams that are nothing we speak and RTP of too many SSRCs are
+// dropped here, before SRTP. One goroutine reads.
 type mediaConn struct {
 	*net.UDPConn
-	read     func([]byte) (int, netip.AddrPort, error) // of the socket; tests put errors here
+	raw      syscall.RawConn
+	is4      bool
+	index    int                                  // among the node's sockets
+	read     func(handle func([]*datagram)) error // of the socket; tests put errors here
+	free     sync.Pool                            // of datagrams: how many wait depends on how many peers are behind
 	counters *socketCounters
 	guard    *ssrcGuard
 	start    time.Time
@@ -25,54 +45,71 @@ type mediaConn struct {
 type socketCounters struct {
 	packetsIn, packetsOut   atomic.Uint64
 	bytesIn, bytesOut       atomic.Uint64
+	batches, reads          atomic.Uint64 // system calls that sent and received several
 	droppedSSRC             atomic.Uint64
 	droppedOther            atomic.Uint64
+	droppedQueue            atomic.Uint64 // because a peer did not fetch them
 	readErrors, writeErrors atomic.Uint64
 	tcpAccepted, tcpRefused atomic.Uint64
 }
 
-func newMediaConn(c *net.UDPConn, counters *socketCounters) *mediaConn {
-	return &mediaConn{
-		UDPConn: c, read: c.ReadFromUDPAddrPort, counters: counters, guard: new(ssrcGuard), start: time.Now(),
-		closed: make(chan struct{}),
+func newMediaConn(c *net.UDPConn, counters *socketCounters) (*mediaConn, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	m := &mediaConn{
+		UDPConn: c, raw: raw, counters: counters, guard: new(ssrcGuard), start: time.Now(), closed: make(chan struct{}),
+	}
+	m.free.New = func() any { return new(datagram) }
+	m.is4 = localAddrPort(m).Addr().Is4()
+	m.read = func(handle func([]*datagram)) error { return newIntake(m, handle).read() }
+	return m, nil
+}
+
+// serve hands over the datagrams that may concern a peer until the socket is closed. handle returns true to keep one.
+func (c *mediaConn) serve(handle func(*datagram) bool) {
+	failures := 0
+	take := func(slots []*datagram) {
+		failures = 0
+		now := time.Since(c.start)
+		c.counters.reads.Add(1)
+		c.counters.packetsIn.Add(uint64(len(slots)))
+		total := 0
+		for i, d := range slots {
+			total += d.n
+			if c.admit(d, now) && handle(d) {
+				slots[i] = nil
+			}
+		}
+		c.counters.bytesIn.Add(uint64(total))
+	}
+	for {
+		err := c.read(take)
+		if c.closing.Load() || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		c.counters.readErrors.Add(1)
+		failures++
+		if !c.pause(failures) {
+			return
+		}
 	}
 }
 
-// ReadFromAddrPort reads the next datagram that may concern a peer.
-func (c *mediaConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
-	var failures int
-	for {
-		n, addr, err := c.read(b)
-		if err != nil {
-			if c.closing.Load() || errors.Is(err, net.ErrClosed) {
-				return 0, netip.AddrPort{}, net.ErrClosed
-			}
-			var ne net.Error
-			if errors.As(err, &ne) && ne.Timeout() {
-				return 0, netip.AddrPort{}, err // a deadline: the mux reads on
-			}
-			c.counters.readErrors.Add(1)
-			failures++
-			if !c.pause(failures) {
-				return 0, netip.AddrPort{}, net.ErrClosed
-			}
-			continue
+// admit tells if a datagram may concern a peer.
+func (c *mediaConn) admit(d *datagram, now time.Duration) bool {
+	switch classify(d.bytes()) {
+	case classRTP:
+		if !c.guard.admit(d.from, rtpSSRC(d.bytes()), now) {
+			c.counters.droppedSSRC.Add(1)
+			return false
 		}
-		failures = 0
-		c.counters.packetsIn.Add(1)
-		c.counters.bytesIn.Add(uint64(n))
-		switch classify(b[:n]) {
-		case classRTP:
-			if !c.guard.admit(addr, rtpSSRC(b), time.Since(c.start)) {
-				c.counters.droppedSSRC.Add(1)
-				continue
-			}
-		case classOther:
-			c.counters.droppedOther.Add(1)
-			continue
-		}
-		return n, addr, nil
+	case classOther:
+		c.counters.droppedOther.Add(1)
+		return false
 	}
+	return true
 }
 
 // pause waits after repeated read errors, so that a broken socket does not burn a core: not at all for the first
@@ -91,36 +128,16 @@ func (c *mediaConn) pause(failures int) bool {
 	}
 }
 
-// ReadFrom is ReadFromAddrPort for callers that know only net.Addr.
-func (c *mediaConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, addr, err := c.ReadFromAddrPort(b)
-	if err != nil {
-		return 0, nil, err
-	}
-	return n, net.UDPAddrFromAddrPort(addr), nil
-}
-
-// WriteToAddrPort sends one datagram.
+// WriteToAddrPort sends one datagram at once.
 func (c *mediaConn) WriteToAddrPort(b []byte, addr netip.AddrPort) (int, error) {
 	n, err := c.UDPConn.WriteToUDPAddrPort(b, addr)
-	c.wrote(n, err)
-	return n, err
-}
-
-// WriteTo is WriteToAddrPort for callers that know only net.Addr.
-func (c *mediaConn) WriteTo(b []byte, addr net.Addr) (int, error) {
-	n, err := c.UDPConn.WriteTo(b, addr)
-	c.wrote(n, err)
-	return n, err
-}
-
-func (c *mediaConn) wrote(n int, err error) {
 	if err != nil {
 		c.counters.writeErrors.Add(1)
-		return
+		return n, err
 	}
 	c.counters.packetsOut.Add(1)
 	c.counters.bytesOut.Add(uint64(n))
+	return n, nil
 }
 
 // Close ends the socket and the read that waits on it.

@@ -144,6 +144,8 @@ func sfuMetrics(snapshot func() sfu.NodeStats) *group[sfu.NodeStats] {
 	g.counter("socket_in_bytes_total", "Bytes received on the media sockets.", func(s s) float64 { return float64(s.SocketBytesIn) })
 	g.counter("socket_out_packets_total", "Datagrams sent from the media sockets.", func(s s) float64 { return float64(s.SocketPacketsOut) })
 	g.counter("socket_out_bytes_total", "Bytes sent from the media sockets.", func(s s) float64 { return float64(s.SocketBytesOut) })
+	g.counter("socket_reads_total", "System calls that received datagrams.", func(s s) float64 { return float64(s.SocketReads) })
+	g.counter("socket_batches_total", "System calls that sent several datagrams.", func(s s) float64 { return float64(s.SocketBatches) })
 	g.counter("socket_read_errors_total", "Errors of reading from the media sockets.", func(s s) float64 { return float64(s.SocketReadErrors) })
 	g.counter("socket_write_errors_total", "Errors of writing to the media sockets.", func(s s) float64 { return float64(s.SocketWriteErrors) })
 	g.counter("tcp_accepted_total", "Connections for media over TCP.", func(s s) float64 { return float64(s.TCPAccepted) })
