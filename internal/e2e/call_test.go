@@ -28,7 +28,7 @@ func TestCall(t *testing.T) {
 	voices := newVoices(t, d, -20, t.TempDir())
 
 	t.Run("three voices", func(t *testing.T) {
-		c := newCall(t, voices, s.HTTP, "three", nil)
+		c := newCall(t, s, voices, s.HTTP, "three", nil)
 		c.requireMix(t, clean)
 		t.Run("mute", func(t *testing.T) { muteOne(t, c) })
 		t.Run("leave", func(t *testing.T) { leaveOne(t, c) })
@@ -49,7 +49,7 @@ func TestCall(t *testing.T) {
 		p, err := netsim.ListenUDP("127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", s.Media), bad, bad, 1)
 		require.NoError(t, err)
 		serve(t, p.Run)
-		c := newCall(t, voices, s.HTTP, "lossy", rig.Settings{"mediaPort": p.Addr().Port(), "hideCandidates": true})
+		c := newCall(t, s, voices, s.HTTP, "lossy", rig.Settings{"mediaPort": p.Addr().Port(), "hideCandidates": true})
 		c.requireMix(t, tolerance{level: 3, own: 40, moment: 25, within: 30 * time.Second})
 		up, down := p.Counts()
 		for _, n := range []netsim.Counts{up, down} {
@@ -65,7 +65,7 @@ func TestCall(t *testing.T) {
 		p, err := netsim.ListenTCP("127.0.0.1:0", u.Host)
 		require.NoError(t, err)
 		serve(t, p.Run)
-		c := &call{voices: voices, pages: []*rig.Page{
+		c := &call{server: s, voices: voices, pages: []*rig.Page{
 			voices[0].join(t, "http://"+p.Addr().String(), "cut", nil),
 			voices[1].join(t, s.HTTP, "cut", nil),
 			voices[2].join(t, s.HTTP, "cut", nil),
@@ -90,7 +90,7 @@ func TestCall(t *testing.T) {
 
 	// The last two end their browsers.
 	t.Run("a client that freezes", func(t *testing.T) {
-		c := newCall(t, voices, s.HTTP, "frozen", nil)
+		c := newCall(t, s, voices, s.HTTP, "frozen", nil)
 		c.requireMix(t, clean)
 		voices[2].b.Signal(t, syscall.SIGSTOP)
 		defer voices[2].b.Signal(t, syscall.SIGKILL)
@@ -98,7 +98,7 @@ func TestCall(t *testing.T) {
 		gone(t, s, c, 2)
 	})
 	t.Run("a client that crashes", func(t *testing.T) {
-		c := newCall(t, voices[:2], s.HTTP, "crashed", nil)
+		c := newCall(t, s, voices[:2], s.HTTP, "crashed", nil)
 		c.awaitSound(t, 20*time.Second)
 		voices[1].b.Signal(t, syscall.SIGKILL)
 		c.pages[1].Gone = true
@@ -198,7 +198,7 @@ func mixedCall(t *testing.T, s *rig.Server, voices []*voice) {
 	whep, err := client.Join(ctx, client.Config{BaseURL: s.HTTP, Room: "mixed", Name: "Ear", Listen: true})
 	require.NoError(t, err)
 	defer leave(t, whep)
-	c := newCall(t, voices, s.HTTP, "mixed", nil)
+	c := newCall(t, s, voices, s.HTTP, "mixed", nil)
 	c.awaitSound(t, 20*time.Second)
 
 	for _, p := range c.pages {
@@ -272,7 +272,7 @@ func leave(t *testing.T, c *client.Client) {
 func TestFullScale(t *testing.T) {
 	d := rig.HostDriver(t)
 	s := rig.StartServer(t, rig.ServerOptions{})
-	c := newCall(t, newVoices(t, d, 0, t.TempDir()), s.HTTP, "loud", nil)
+	c := newCall(t, s, newVoices(t, d, 0, t.TempDir()), s.HTTP, "loud", nil)
 	c.awaitSoundAt(t, -12)
 	for i, pcm := range c.record(t, 3*time.Second) {
 		me := c.voices[i]
@@ -299,18 +299,12 @@ func TestFullScale(t *testing.T) {
 // awaitSoundAt is awaitSound for a mix that is limited: each other voice at level or more.
 func (c *call) awaitSoundAt(t *testing.T, level float64) {
 	t.Helper()
-	for i, p := range c.pages {
-		await(t, 20*time.Second, p.Name+" hears the others", func() error {
-			pcm, err := p.TryRecord(t.Context(), 300*time.Millisecond)
-			if err != nil {
-				return err
+	c.awaitSoundBy(t, 20*time.Second, func(i int, pcm []float32) error {
+		for k, v := range c.voices {
+			if got := testkit.ToneLevel(pcm, v.freqHz); k != i && got < level {
+				return fmt.Errorf("%s is at %.1f dBFS", v.name, got)
 			}
-			for k, v := range c.voices {
-				if got := testkit.ToneLevel(pcm, v.freqHz); k != i && got < level {
-					return fmt.Errorf("%s is at %.1f dBFS", v.name, got)
-				}
-			}
-			return nil
-		})
-	}
+		}
+		return nil
+	})
 }

@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -46,10 +48,16 @@ func TestHarnessHearsItself(t *testing.T) {
 		const answer = await fetch('/echo', { method: 'POST', body: pc.localDescription.sdp, headers: { 'Content-Type': 'application/sdp' } });
 		await pc.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
 	}`, nil, nil)
-	p.Wait(t, 15*time.Second, "sound", `() => __kit.capture?.firstSound > 0`, nil)
-	p.Record(t, 500*time.Millisecond)
-	pcm := p.Record(t, 2*time.Second)
-	require.InDelta(t, -20, testkit.ToneLevel(pcm, 440), 1)
-	require.Less(t, testkit.ToneLevel(pcm, 700), -70.0)
+	// Nothing of ours is in this path: what is wrong for a while is a browser that does not get the processor.
+	await(t, 45*time.Second, "the tone and nothing else", func() error {
+		pcm, err := p.TryRecord(t.Context(), 2*time.Second)
+		if err != nil {
+			return err
+		}
+		if tone, other := testkit.ToneLevel(pcm, 440), testkit.ToneLevel(pcm, 700); math.Abs(tone+20) > 1 || other > -70 {
+			return fmt.Errorf("440 Hz at %.1f dBFS, 700 Hz at %.1f", tone, other)
+		}
+		return nil
+	})
 	require.Equal(t, "host", p.Pair(t).RemoteType)
 }

@@ -4,6 +4,7 @@
 //   relayOnly      iceTransportPolicy relay
 //   mediaPort      send all media to this UDP port of the server's address instead (an impairment proxy)
 //   hideCandidates tell the server none of ours, so that it cannot go around the proxy
+//   plain          nothing repairs losses of ours: no RED, no resends and no in-band FEC is agreed
 //   warm           make the recorder's AudioContext when the page loads, so that its start is not part of what is timed
 //   processing     leave echo cancellation, noise suppression and gain control as the page asked
 'use strict';
@@ -84,6 +85,12 @@
 
   const Native = window.RTCPeerConnection;
   const stripCandidates = (sdp) => sdp.replace(/^a=(candidate:|end-of-candidates).*\r\n/gm, '');
+  const stripRepairs = (sdp) => {
+    const red = sdp.match(/^a=rtpmap:(\d+) red\/48000/m)?.[1];
+    sdp = sdp.replace(/^a=rtcp-fb:\S+ nack\r\n/gm, '');
+    if (!red) return sdp;
+    return sdp.replace(new RegExp(`^a=(rtpmap|fmtp):${red} .*\r\n`, 'gm'), '').replace(new RegExp(`^(m=audio .*) ${red}\\b`, 'm'), '$1');
+  };
   // Only UDP over IPv4 goes through the proxy, so that is the only candidate left, with the proxy's port.
   const redirect = (candidate) => {
     const f = candidate.split(' ');
@@ -122,6 +129,7 @@
     }
     setRemoteDescription(d, ...rest) {
       if (settings.mediaPort && d?.sdp) d = { type: d.type, sdp: redirectSDP(d.sdp) };
+      if (settings.plain && d?.sdp) d = { type: d.type, sdp: d.sdp.replace('useinbandfec=1', 'useinbandfec=0') };
       return super.setRemoteDescription(d, ...rest);
     }
     addIceCandidate(c, ...rest) {
@@ -147,14 +155,19 @@
         if (type && !['levels', 'stats', 'pong', 'quality'].includes(type)) note('got ' + type);
         if (type === 'joined') kit.joined = JSON.parse(e.data);
         if (type === 'participant') (kit.participantEvents ??= []).push(JSON.parse(e.data));
-        if (type === 'stats') kit.serverStats = JSON.parse(e.data);
+        if (type === 'stats') {
+          kit.serverStats = JSON.parse(e.data);
+          kit.onServerStats?.();
+        }
       });
     }
     send(data) {
-      if (settings.hideCandidates && typeof data === 'string') {
+      if ((settings.hideCandidates || settings.plain) && typeof data === 'string') {
         const message = JSON.parse(data);
-        if (message.type === 'candidate') return;
-        if (message.sdp) data = JSON.stringify({ ...message, sdp: stripCandidates(message.sdp) });
+        if (settings.hideCandidates && message.type === 'candidate') return;
+        if (message.sdp && settings.hideCandidates) message.sdp = stripCandidates(message.sdp);
+        if (message.sdp && settings.plain) message.sdp = stripRepairs(message.sdp);
+        data = JSON.stringify(message);
       }
       super.send(data);
     }
@@ -183,17 +196,33 @@
     return null;
   };
 
-  // The receiver's view of the mix, from getStats.
-  kit.inbound = async () => {
-    const stats = await kit.connections.at(-1).getStats();
-    for (const s of stats.values()) {
-      if (s.type === 'inbound-rtp' && s.kind === 'audio') {
-        return {
-          packetsReceived: s.packetsReceived, packetsLost: s.packetsLost, concealedSamples: s.concealedSamples,
-          totalSamplesReceived: s.totalSamplesReceived, jitter: s.jitter, silentConcealedSamples: s.silentConcealedSamples,
-        };
-      }
-    }
-    return null;
+  // Makes the recording anew, on a new AudioContext: one that got no processor for seconds may never render again.
+  kit.recapture = () => {
+    const track = kit.capture?.track;
+    kit.capture?.stop();
+    kit.capture = track ? new Capture(track) : null;
+  };
+
+  // What tells a starved browser from a bad call; see pulse_test.go.
+  kit.pulse = async () => {
+    const { down } = await kit.streams();
+    const c = kit.capture;
+    return {
+      wallMs: performance.now(), audioMs: (c?.context.currentTime ?? 0) * 1000, captured: c?.length ?? 0,
+      down, sent: kit.serverStats?.down?.packetsSent ?? 0,
+    };
+  };
+
+  // The browser's own view of its two streams, from getStats (W3C webrtc-stats); what it does not count is 0.
+  kit.streams = async () => {
+    const stats = [...(await kit.connections.at(-1).getStats()).values()];
+    const of = (type) => stats.find((s) => s.type === type && s.kind === 'audio') ?? {};
+    const pick = (s, ...names) => Object.fromEntries(names.map((name) => [name, s[name] ?? 0]));
+    return {
+      up: pick(of('outbound-rtp'), 'ssrc', 'packetsSent', 'retransmittedPacketsSent', 'nackCount'),
+      down: pick(of('inbound-rtp'), 'ssrc', 'packetsReceived', 'packetsLost', 'packetsDiscarded', 'nackCount', 'fecPacketsReceived', 'jitter',
+        'concealedSamples', 'silentConcealedSamples', 'concealmentEvents', 'totalSamplesReceived', 'totalSamplesDuration',
+        'insertedSamplesForDeceleration', 'removedSamplesForAcceleration', 'jitterBufferDelay', 'jitterBufferEmittedCount'),
+    };
   };
 })();

@@ -34,7 +34,7 @@ func TestLAN(t *testing.T) {
 		voices = newVoices(t, d, -20, home)
 
 		t.Run("https with the local CA", func(t *testing.T) {
-			c := newCall(t, voices, s.HTTPS, "lan", nil)
+			c := newCall(t, s, voices, s.HTTPS, "lan", nil)
 			c.requireMix(t, clean)
 			for _, p := range c.pages {
 				got := p.Pair(t)
@@ -46,7 +46,7 @@ func TestLAN(t *testing.T) {
 		})
 		t.Run("media over TCP", func(t *testing.T) {
 			l.BlockUDP(t)
-			c := newCall(t, voices, s.HTTPS, "tcp", nil)
+			c := newCall(t, s, voices, s.HTTPS, "tcp", nil)
 			c.requireMix(t, clean)
 			for _, p := range c.pages {
 				require.Equal(t, "tcp", p.Pair(t).LocalProtocol)
@@ -69,7 +69,7 @@ func TestLAN(t *testing.T) {
 				if way.name != "udp" {
 					l.BlockUDP(t)
 				}
-				c := newCall(t, voices, s.HTTPS, way.name, rig.Settings{"iceUrls": way.url, "relayOnly": true})
+				c := newCall(t, s, voices, s.HTTPS, way.name, rig.Settings{"iceUrls": way.url, "relayOnly": true})
 				c.requireMix(t, clean)
 				for _, p := range c.pages {
 					got := p.Pair(t)

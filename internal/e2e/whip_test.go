@@ -58,9 +58,9 @@ func TestAnyStackJoins(t *testing.T) {
 			require.NoError(t, heardBy(ctx, a, 787))
 			require.NoError(t, heardBy(ctx, b, 523))
 			require.NoError(t, heardBy(ctx, ear, 523, 787))
+			// The levels are those that heardBy waits for; this is about one's own voice.
 			got, err := a.Listen(ctx, time.Second)
 			require.NoError(t, err)
-			assert.InDelta(t, -20, testkit.SteadyLevel(got, 787), 3)
 			assert.Less(t, testkit.SteadyLevel(got, 523), -63.0, "it hears itself")
 			want := stack.cfg.PayloadType
 			if want == 0 {

@@ -95,6 +95,9 @@ func StartServer(t testing.TB, o ServerOptions) *Server {
 	// Ends with the process, which the cleanup waits for.
 	go s.follow(out, ready)
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("server metrics:\n%s", s.figures())
+		}
 		s.Stop(t)
 		if t.Failed() {
 			t.Logf("server log:\n%s", tail(s.Log.String(), 200))
@@ -172,6 +175,28 @@ func (s *Server) Metric(t testing.TB, name string) (sum float64, ok bool) {
 	}
 	require.NoError(t, in.Err())
 	return sum, ok
+}
+
+// figures are the metrics of the media path that are not zero, for a failed test.
+func (s *Server) figures() string {
+	res, err := HTTPIn(s.ns).Get(s.Admin + "/metrics")
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err.Error()
+	}
+	figure := regexp.MustCompile(`(?m)^(?:mixer|neteq|sfu)_[^#]*$`)
+	boring := regexp.MustCompile(`_bucket\{|_sum | 0$`)
+	var kept []string
+	for _, line := range figure.FindAllString(string(page), -1) {
+		if !boring.MatchString(line) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
 }
 
 // CAFile finds the certificate of the local CA in the data directory.
