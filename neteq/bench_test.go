@@ -1,6 +1,7 @@
 package neteq
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -64,6 +65,50 @@ func BenchmarkIdleTick(b *testing.B) {
 		now += tickDuration
 		t.n.Get(t.frame, now)
 	}
+}
+
+// BenchmarkIdleInstances ticks 10,000 instances that have played and fell silent, one after the other, as a server does that
+// pulls all of them (item 170).
+func BenchmarkIdleInstances(b *testing.B) {
+	const count = 10000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	all := make([]*NetEq, count)
+	t, packets := prepared(b, Config{})
+	for i := range all {
+		n, err := New(Config{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := n.Register(testPT, Format{Name: "L16", ClockRateHz: sampleRate}, func() (Decoder, error) { return t.dec, nil }); err != nil {
+			b.Fatal(err)
+		}
+		now := time.Duration(0)
+		for k := range 12 {
+			now += tickDuration
+			if k < 4 {
+				_ = n.Insert(packets[k], now)
+			}
+			n.Get(t.frame, now)
+		}
+		n.DeclareGap()
+		n.Get(t.frame, now+tickDuration)
+		all[i] = n
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	now := 10 * time.Second
+	for b.Loop() {
+		now += tickDuration
+		for _, n := range all {
+			if !n.Get(t.frame, now).Muted {
+				b.Fatal("not muted")
+			}
+		}
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/count, "B/instance")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/count, "ns/instance")
 }
 
 // BenchmarkSkip is what a source costs that nobody hears: one packet and two ticks.

@@ -268,8 +268,7 @@ func TestMergeShortInputs(t *testing.T) { // items 86, 88
 			b.append(&e.out, k)
 			old := b.future()
 			x := [2][]float32{fill(voice(130), at+k, n)}
-			scratch := [2][]float32{make([]float32, mergeLength+mergeMaxFuture+n)}
-			change := merge(b, e, nil, &x, &scratch, n)
+			change := merge(b, e, nil, &x, n)
 			if got := b.future(); got != old+n+change || got < old || got < min(tickSamples+overlapSamples, mergeLength) {
 				t.Errorf("%d samples into %d: future %d, change %d", n, old, got, change)
 			}
@@ -283,8 +282,7 @@ func TestMergeKeepsThePhase(t *testing.T) { // item 87
 	k := e.process(b, nil)
 	b.append(&e.out, k)
 	x := [2][]float32{fill(sine(200, 0.5), at+k+77, 1440)} // the sound comes back at any phase
-	scratch := [2][]float32{make([]float32, mergeLength+mergeMaxFuture+1440)}
-	merge(b, e, nil, &x, &scratch, 1440)
+	merge(b, e, nil, &x, 1440)
 	out := b.ch[0][b.read : b.read+1200]
 	// A sine stays a sine: x[n] = 2cos(w)x[n-1] - x[n-2] but for the slow fades.
 	w := 2 * math.Cos(2*math.Pi*200/sampleRate)

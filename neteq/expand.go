@@ -37,7 +37,6 @@ type expander struct {
 	mixStep    float32
 	random     noise
 	out        [2][]float32 // the last period made
-	noise      []float32
 }
 
 func newExpander(channels int) *expander {
@@ -68,10 +67,9 @@ func (e *expander) muted() bool {
 }
 
 func (e *expander) allocate() {
-	if e.noise != nil {
+	if e.out[0] != nil {
 		return
 	}
-	e.noise = make([]float32, expandVectorSize)
 	for c := range e.ch[:e.channels] {
 		e.ch[c].v0 = make([]float32, expandVectorSize)
 		e.ch[c].v1 = make([]float32, expandVectorSize)
@@ -290,7 +288,8 @@ func (e *expander) period(s *expandChannel, past, out []float32, bg *backgroundN
 			joint[i] += (voiced(i)*s.mute - joint[i]) * g
 		}
 	}
-	unvoiced := e.noise[:n]
+	var scratch [expandVectorSize]float32
+	unvoiced := scratch[:n]
 	e.random.fill(unvoiced)
 	for i := range unvoiced {
 		unvoiced[i] *= s.gain
@@ -331,7 +330,7 @@ func (e *expander) period(s *expandChannel, past, out []float32, bg *backgroundN
 		return
 	}
 	// The background fills the place of the voice, so that the sum of powers stays above the floor.
-	fill := e.noise[:n]
+	fill := scratch[:n]
 	bg.generate(fill, &e.random)
 	from := float32(math.Sqrt(float64(max(0, 1-before*before))))
 	to := float32(math.Sqrt(float64(max(0, 1-s.mute*s.mute))))

@@ -6,8 +6,15 @@ import (
 	"time"
 )
 
-// TestMemoryOfAnInstance pins the size of an instance that has played and fell silent, beside its decoder: 48 KiB.
+// TestMemoryOfAnInstance pins the size of an instance that has played and fell silent, beside its decoder: 48 KiB, also of one
+// that had to conceal by itself.
 func TestMemoryOfAnInstance(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		measureMemory(t, own)
+	}
+}
+
+func measureMemory(t *testing.T, ownConcealment bool) {
 	const count = 200
 	heap := func() uint64 {
 		runtime.GC()
@@ -22,7 +29,7 @@ func TestMemoryOfAnInstance(t *testing.T) {
 	all := make([]*NetEq, count)
 	before := heap()
 	for i := range all {
-		n, err := New(Config{})
+		n, err := New(Config{DisableCodecConcealment: ownConcealment})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,8 +13,8 @@ const (
 
 // merge joins newly decoded sound, n samples per channel in x, to a concealment that replaced lost sound: the concealment
 // runs on until the new sound fits its phase, then they are cross-faded. The future of b is replaced by the result. It returns
-// how much longer (or shorter) than n the future became. scratch needs room for mergeLength + n samples.
-func merge(b *syncBuffer, e *expander, bg *[2]backgroundNoise, x, scratch *[2][]float32, n int) int {
+// how much longer (or shorter) than n the future became.
+func merge(b *syncBuffer, e *expander, bg *[2]backgroundNoise, x *[2][]float32, n int) int {
 	if n == 0 {
 		return 0
 	}
@@ -32,8 +32,10 @@ func merge(b *syncBuffer, e *expander, bg *[2]backgroundNoise, x, scratch *[2][]
 	}
 	at := mergeOffset(expanded[0][:length], x[0][:n], period, old)
 	fade := max(0, min(mergeFade, length-at, n))
+	b.clearFuture()
+	b.appendZeros(at + n)
 	for c := range b.ch[:b.channels] {
-		in, out := x[c][:n], scratch[c][:at+n]
+		in, out := x[c][:n], b.ch[c][b.read:]
 		g := afterGain(expanded[c][:min(mergeEnergy, length)], in, muted)
 		if g < 1 {
 			ramp(in, g, max(mergeGainStep, (1-g)/float32(n)))
@@ -42,8 +44,6 @@ func merge(b *syncBuffer, e *expander, bg *[2]backgroundNoise, x, scratch *[2][]
 		crossfade(out[at:at+fade], in[:fade])
 		copy(out[at+fade:], in[fade:])
 	}
-	b.clearFuture()
-	b.append(scratch, at+n)
 	e.reset()
 	return at - old
 }

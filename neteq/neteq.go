@@ -63,7 +63,6 @@ type NetEq struct {
 
 	pcm []float32    // decoder output, interleaved
 	dec [2][]float32 // the same per channel
-	alg [2][]float32 // scratch of merge
 
 	// Time
 	now   time.Duration // of the current tick

@@ -132,8 +132,7 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 		normalAfter(n.sync, n.exp, &n.bg, &x, k)
 		n.sync.append(&x, k)
 	case n.expanded && !wasDTX:
-		n.reserveMerge(k)
-		n.st.correct(merge(n.sync, n.exp, n.background(), &x, &n.alg, k))
+		n.st.correct(merge(n.sync, n.exp, n.background(), &x, k))
 		op = OpMerge
 	case n.tailOp == OpRFC3389CNG || before != nil && before != n.codec || leap < 0 || n.plc && !late && concealed == 0:
 		n.sync.appendCrossfade(&x, k, overlapSamples)
@@ -158,14 +157,6 @@ func (n *NetEq) made(op Operation) {
 	n.tailOp = op
 	if op != OpNormal || n.tickOp == OpSilence {
 		n.tickOp = op
-	}
-}
-
-func (n *NetEq) reserveMerge(k int) {
-	if size := mergeLength + mergeMaxFuture + k; len(n.alg[0]) < size {
-		for c := range n.channels {
-			n.alg[c] = make([]float32, size)
-		}
 	}
 }
 
@@ -212,8 +203,7 @@ func (n *NetEq) playFEC(h *storedFrame, fec int) bool {
 	k := n.split(fec)
 	n.st.s.FECPacketsUsed++
 	if n.expanded {
-		n.reserveMerge(k)
-		n.st.correct(merge(n.sync, n.exp, n.background(), &n.dec, &n.alg, k))
+		n.st.correct(merge(n.sync, n.exp, n.background(), &n.dec, k))
 	} else {
 		n.sync.append(&n.dec, k)
 	}

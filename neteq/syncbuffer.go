@@ -3,8 +3,8 @@ package neteq
 const (
 	// historySamples is how much played sound is kept for analysis: 32 ms for concealment (1536) and some room.
 	historySamples = 2048
-	// futureSamples is the room for sound not yet played that is there from the start: three 20 ms packets and a merge.
-	futureSamples = 4096
+	// futureSamples is the room for sound not yet played that is there from the start: two 20 ms packets and a merge.
+	futureSamples = 3072
 )
 
 // syncBuffer is the output signal: what was played (history) and what will be (future), per channel.
