@@ -218,7 +218,7 @@ func FuzzComfortNoise(f *testing.F) { // M-08
 	f.Add([]byte{30, 127, 200, 3})
 	f.Add([]byte{0})
 	c := newComfortNoise(6)
-	x := make([]float32, 12*tickSamples)
+	x := make([]float32, 4*tickSamples)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if checkNoise(in) != nil {
 			return
@@ -236,12 +236,9 @@ func FuzzComfortNoise(f *testing.F) { // M-08
 			}
 			c.generate(x)
 			for i, v := range x {
-				if !(v > -0.5 && v < 0.5) {
+				if !(v > -0.4 && v < 0.4) { // six times the loudest RMS there is, and what interpolation can make of such peaks
 					t.Fatalf("%x: sample %d is %v", in, i, v)
 				}
-			}
-			if l := dB(rms(x)); l > -24 { // -30 dBov, and what 120 ms of noise can differ from its mean
-				t.Fatalf("%x: %.1f dB", in, l)
 			}
 		}
 	})
