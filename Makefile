@@ -44,12 +44,14 @@ lint: deps ## gofmt, go vet, staticcheck
 	$(GO) vet $(ALL_TAGS) ./...
 	$(STATICCHECK) $(ALL_TAGS) ./...
 
+# Without -fuzzminimizetime every new input is made smaller for up to a minute, in which nothing else is tried.
 fuzz: deps ## every fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list $(GOFLAGS_) ./...); do \
 		targets=$$($(GO) test $(GOFLAGS_) -list '^Fuzz' $$pkg); \
 		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
-			$(GO) test $(GOFLAGS_) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(strip $(FUZZTIME)) $$pkg; \
+			$(GO) test $(GOFLAGS_) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(strip $(FUZZTIME)) \
+				-fuzzminimizetime 1s $$pkg; \
 		done; \
 	done
 
