@@ -17,6 +17,21 @@ type Decoder interface {
 	Reset() error
 }
 
+// DecoderFunc is the Decoder of a codec that remembers nothing and cannot conceal, such as L16 or G.711: Decode alone.
+type DecoderFunc func(payload []byte, pcm []float32) (int, error)
+
+// Decode calls f.
+func (f DecoderFunc) Decode(payload []byte, pcm []float32) (int, error) { return f(payload, pcm) }
+
+// DecodeFEC returns ErrNoConcealment.
+func (DecoderFunc) DecodeFEC([]byte, []float32) (int, error) { return 0, ErrNoConcealment }
+
+// Conceal returns ErrNoConcealment: NetEq then uses its own.
+func (DecoderFunc) Conceal([]float32) (int, error) { return 0, ErrNoConcealment }
+
+// Reset does nothing.
+func (DecoderFunc) Reset() error { return nil }
+
 // Format names what a payload type means.
 type Format struct {
 	Name        string // as in SDP, compared without case: "opus", "red", "PCMU", "PCMA", "G722", "CN", "telephone-event"
