@@ -31,6 +31,7 @@ type Cluster struct {
 	ring           ring
 	membersChanged bool
 	quorum         bool
+	quorumSince    time.Duration
 
 	own       map[string]*Room
 	rooms     map[string]*roomEntry
@@ -189,9 +190,8 @@ func (c *Cluster) tick(now time.Duration) {
 	c.watch(now)
 	if now-c.beaten >= beatEvery-tickEvery/2 {
 		c.beaten = now
-		if len(c.peers) > 0 {
-			c.send(subjectBeat(c.self.Node), &message{Kind: kindBeat, Seq: c.dirSeq})
-		}
+		// To nobody known, too: a newcomer is known before it knows.
+		c.send(subjectBeat(c.self.Node), &message{Kind: kindBeat, Seq: c.dirSeq})
 	}
 	c.judge(now)
 	c.checkQuorum(now)

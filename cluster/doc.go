@@ -15,8 +15,8 @@
 //
 // # Life and death
 //
-// A node sends a beat every 250 ms. Its watchers, up to eight nodes that follow it on a ring of hashed names, find it
-// suspect after 500 ms without one and accuse it after 750 ms. It is dead when more than half of those of its watchers
+// A node sends a beat every 250 ms. Its watchers (everybody, and in clusters of more than 33 nodes the eight that follow
+// it on a ring of hashed names) find it suspect after 500 ms without one and accuse it after 750 ms. It is dead when more than half of those of its watchers
 // that are themselves above suspicion accuse it, so one bad link kills nobody. A node that sees more than half of the
 // cluster fences the dead: messages of that incarnation are refused from then on, and the node must come back with a
 // higher one. A node that does not see more than half calls the others lost, not dead: it takes nothing over, gives up

@@ -90,9 +90,11 @@ const (
 	suspectAfter = 500 * time.Millisecond
 	deadAfter    = 750 * time.Millisecond
 	tickEvery    = 50 * time.Millisecond
-	// watchers is how many nodes watch each: enough that a majority of them survives the failures of a rack, few enough
-	// that a node hears 32 beats a second in a cluster of any size.
-	watchers = 8
+	// In clusters of up to watchAll nodes everybody watches everybody: 128 beats a second and node. In larger ones each
+	// is watched by the next few on the ring: enough that a majority of them survives the failure of a rack, few enough
+	// that a node hears 32 beats a second however many there are.
+	watchAll    = 33
+	fewWatchers = 8
 	// accuseEvery renews an accusation, accuseFor is how long it counts.
 	accuseEvery = time.Second
 	accuseFor   = 2500 * time.Millisecond

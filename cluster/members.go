@@ -72,7 +72,7 @@ func (c *Cluster) accept(m *message, now time.Duration) *peer {
 // tellFenced tells a node that its incarnation is over; one of its watchers does, once a second.
 func (c *Cluster) tellFenced(node string, epoch uint64, last *time.Duration, now time.Duration) {
 	c.stats.Refused++
-	if *last != 0 && now-*last < time.Second || !slices.Contains(c.ring.watchersOf(node, watchers), c.self.Node) {
+	if *last != 0 && now-*last < time.Second || !slices.Contains(c.ring.watchersOf(node, fewWatchers), c.self.Node) {
 		return
 	}
 	*last = now
@@ -101,7 +101,7 @@ func (c *Cluster) removePeer(p *peer, _ time.Duration) {
 
 // greet tells a newcomer about everybody. Its watchers do, so that it is not told a thousand times.
 func (c *Cluster) greet(p *peer) {
-	if !slices.Contains(c.ring.watchersOf(p.Node, watchers), c.self.Node) {
+	if !slices.Contains(c.ring.watchersOf(p.Node, fewWatchers), c.self.Node) {
 		return
 	}
 	known := []Member{c.self}
@@ -152,7 +152,7 @@ func (c *Cluster) setState(p *peer, s State, now time.Duration) {
 
 // judge looks at every node that is late or accused.
 func (c *Cluster) judge(now time.Duration) {
-	unheard := max(5*time.Second, 3*c.announceInterval())
+	unheard := c.announceInterval()*5/2 // for those that nobody on this side of a partition watches
 	for _, p := range c.peers {
 		if p.State == Dead {
 			if c.quorum && now-p.died > forgetAfter {
@@ -199,7 +199,7 @@ func (c *Cluster) sentence(p *peer, now time.Duration) {
 			accusing++
 		}
 	}
-	jury := c.ring.watchersOf(p.Node, watchers)
+	jury := c.ring.watchersOf(p.Node, c.watchers())
 	for _, who := range jury {
 		if w := c.peers[who]; who == c.self.Node || w != nil && w.State == Alive && len(w.accusers) == 0 {
 			count(who)
@@ -209,7 +209,8 @@ func (c *Cluster) sentence(p *peer, now time.Duration) {
 		count(c.self.Node)
 	}
 	switch guilty := 2*accusing > trusted; {
-	case guilty && c.majority(Alive):
+	// Not by one who has only just come back from the lesser part: what it does not hear yet may be on its way.
+	case guilty && c.majority(Alive) && c.quorum && now-c.quorumSince >= deadAfter+beatEvery:
 		c.setState(p, Dead, now)
 	case (guilty || mine) && p.reachable():
 		c.setState(p, Lost, now)
@@ -250,7 +251,7 @@ func (c *Cluster) checkQuorum(now time.Duration) {
 	if quorum == c.quorum {
 		return
 	}
-	c.quorum = quorum
+	c.quorum, c.quorumSince = quorum, now
 	if quorum {
 		c.event(SelfRecovered, c.self)
 	} else {
@@ -293,7 +294,7 @@ func (c *Cluster) watch(now time.Duration) {
 		}
 	}
 	c.ring = newRing(names)
-	mine := c.ring.watchedBy(c.self.Node, watchers)
+	mine := c.ring.watchedBy(c.self.Node, c.watchers())
 	for _, p := range c.peers {
 		watching := slices.Contains(mine, p.Node)
 		switch {
@@ -305,6 +306,14 @@ func (c *Cluster) watch(now time.Duration) {
 		}
 		p.watching = watching
 	}
+}
+
+// watchers is how many watch each node.
+func (c *Cluster) watchers() int {
+	if len(c.ring) <= watchAll {
+		return watchAll
+	}
+	return fewWatchers
 }
 
 func (c *Cluster) announceInterval() time.Duration {

@@ -62,8 +62,8 @@ type recent struct {
 	Value []byte `json:"v"`
 }
 
-// maxParts bounds lists in parts: with chunk bytes in each, 10 MiB.
-const maxParts = 256
+// maxParts bounds lists in parts: a room's state of the largest values, one in each part, and as many again.
+const maxParts = 2*maxRoomBytes/maxValue + 512
 
 func (m *message) encode() ([]byte, error) {
 	data, err := json.Marshal(m)
