@@ -32,7 +32,7 @@ type loadCmd struct {
 
 	Frame   time.Duration `help:"Length of the frames that speakers send: 10, 20, 40 or 60 ms." default:"20ms"`
 	Bitrate int           `help:"Bit rate of what speakers send." default:"32000"`
-	Speech  string        `help:"Sound under each speaker's tone: \"synthetic\", or a WAV file. Empty: tones alone." placeholder:"FILE"`
+	Speech  string        `help:"What speakers send: \"synthetic\" speech, or a WAV file. Then it is not checked whose voice is heard. Empty: a tone for each." placeholder:"FILE"`
 	Latency bool          `help:"Measure delays: the first speaker of each room chirps."`
 	RED     bool          `name:"red" help:"Offer redundancy (RFC 2198)."`
 	Sample  int           `help:"Decode every Nth participant of each room, the first speaker and the first listener in any case. 0: nobody." default:"50" placeholder:"N"`

@@ -41,7 +41,7 @@ type Config struct {
 
 	Frame   time.Duration // of what is sent: 10, 20, 40 or 60 ms
 	Bitrate int           // in bit/s
-	Speech  []float32     // 48 kHz mono under each voice's tone; nil: tones alone
+	Speech  []float32     // 48 kHz mono that speakers send in place of tones; then voices are not told apart
 	Latency bool          // the first speaker of each room chirps, and delays are measured
 	RED     bool          // offer redundancy
 	Sample  int           // every Sample-th participant is decoded, and two in each room at the least; 0: nobody
@@ -57,6 +57,8 @@ type Config struct {
 
 	Limits   Limits
 	Progress func(Progress) // called each second; nil: not
+
+	sabotage func(*run) // called as the measurement begins, for tests of what must be noticed
 }
 
 // Limits are what a run must hold to pass. Zero values are not checked, unless said otherwise.

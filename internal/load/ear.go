@@ -9,6 +9,7 @@ import (
 
 const (
 	blockWindows = 5                       // windows of 100 ms that are judged together
+	blockQuiet   = 5 * blockWindows        // pieces of 20 ms in them
 	settle       = 1 * time.Second         // after a voice began or ended nothing is expected of it
 	quietDBFS    = -52.0                   // 20 ms below are silent
 	maxConceal   = 10                      // lost packets that are made up for; more is a hole
@@ -53,7 +54,7 @@ type ear struct {
 	name    string
 	view    roomView
 	voice   func() int // the listener's own, -1 without
-	voices  int        // in use
+	voices  int        // that are told apart by their tones; 0: it is only judged whether there is sound
 	latency bool
 
 	dec    *opus.Decoder
@@ -80,12 +81,12 @@ type arrival struct {
 	at    time.Duration
 }
 
-func newEar(name string, view roomView, voice func() int, voices int, latency bool, shared *tones) (*ear, error) {
+func newEar(name string, view roomView, voice func() int, voices int, latency bool) (*ear, error) {
 	dec, err := opus.NewDecoder(1)
 	if err != nil {
 		return nil, err
 	}
-	e := &ear{name: name, view: view, voice: voice, voices: voices, latency: latency, dec: dec, tones: shared,
+	e := &ear{name: name, view: view, voice: voice, voices: voices, latency: latency, dec: dec,
 		pcm: make([]float32, opus.MaxFrameSamples), frame: 960}
 	if latency {
 		e.chirps = newChirpFinder()
@@ -185,6 +186,10 @@ func (e *ear) judge(to time.Duration, c *earCounts) {
 			hint |= 1 << v
 		}
 	}
+	if e.voices == 0 {
+		e.judgeSpeech(want.atLeast > 0, to, c)
+		return
+	}
 	c.Expected += uint64(want.atLeast)
 	if missing := want.atLeast - bits.OnesCount64(hint&want.must); missing > 0 {
 		c.Missing += uint64(missing)
@@ -199,8 +204,20 @@ func (e *ear) judge(to time.Duration, c *earCounts) {
 		e.note(c, "hears its own", want.own, to)
 	}
 	if want.atLeast > 0 {
-		c.Sound += blockWindows * 5
+		c.Sound += blockQuiet
 		c.Silent += uint64(e.quiet)
+	}
+}
+
+// judgeSpeech is judge where voices are speech, which has pauses: only a whole half second of silence is wrong.
+func (e *ear) judgeSpeech(due bool, to time.Duration, c *earCounts) {
+	if !due {
+		return
+	}
+	c.Sound += blockQuiet
+	if e.quiet == blockQuiet {
+		c.Silent += blockQuiet
+		e.note(c, "hears nothing", 0, to)
 	}
 }
 

@@ -27,6 +27,9 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 
 	watch.phase("measuring", r.cfg.Duration)
 	r.reset()
+	if r.cfg.sabotage != nil {
+		r.cfg.sabotage(r)
+	}
 	start, cpu := time.Now(), ownCPU()
 	first, err := r.server()
 	if err != nil {

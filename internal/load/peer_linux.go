@@ -25,7 +25,7 @@ type peer struct {
 	dropped   uint32
 
 	in      stream
-	pt      uint8         // of what is received
+	red     bool          // packets may be RED
 	checked time.Duration // when a packet was last authenticated
 
 	// what it sends
@@ -44,7 +44,7 @@ type peer struct {
 }
 
 func newPeer(id int, name string, r *room, s socket) *peer {
-	return &peer{id: id, name: name, room: r, socket: s, connected: make(chan struct{}), pt: payloadType, voice: -1, slot: -1, paused: true,
+	return &peer{id: id, name: name, room: r, socket: s, connected: make(chan struct{}), voice: -1, slot: -1, paused: true,
 		ssrc: rand.Uint32(), seq: uint16(rand.Uint32()), tsBase: rand.Uint32()}
 }
 
@@ -141,7 +141,7 @@ func (l *loop) media(p *peer, b []byte, at time.Duration) {
 		l.counts.OtherErrors++
 		return
 	}
-	s := p.in.packet(h, len(b), at, p.pt, &l.counts.streamCounts)
+	s := p.in.packet(h, len(b), at, p.red, &l.counts.streamCounts)
 	if p.ear == nil && at-p.checked < time.Second {
 		return
 	}
@@ -159,7 +159,7 @@ func (l *loop) media(p *peer, b []byte, at time.Duration) {
 	if l.header.Padding && len(payload) > 0 {
 		payload = payload[:max(0, len(payload)-int(payload[len(payload)-1]))]
 	}
-	if p.pt == redPayloadType {
+	if h.payloadType == redPayloadType {
 		payload = redPrimary(payload)
 	}
 	p.ear.packet(s, payload, at, &l.counts.earCounts)

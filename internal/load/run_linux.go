@@ -127,6 +127,11 @@ func newSignaler(cfg *Config) (signaler, error) {
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure},
 	}
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	if cfg.Via == ViaWS {
+		client.Timeout = 0 // of the socket's whole life
+		transport.MaxConnsPerHost = 0
+		return &ws{url: "ws" + strings.TrimPrefix(base, "http") + "/ws", origin: base, token: token, client: client}, nil
+	}
 	return &whip{base: base, whep: cfg.Via == ViaWHEP, token: token, client: client}, nil
 }
 
@@ -218,15 +223,13 @@ func (r *run) connect(ctx context.Context, c *chair, id int, name string, own of
 	}
 	p := newPeer(id, name, c.room, s)
 	p.ssrc, p.levels = own.ssrc, theirs.levels
-	if theirs.red {
-		p.pt = redPayloadType
-	}
+	p.red = theirs.red
 	address := net.UDPAddrFromAddrPort(remote)
 	p.path = newPath(own, theirs, stun.XORMappedAddress{IP: address.IP, Port: address.Port}, rand.Uint64())
 	pipe := newPipe(s, address)
 	p.pipe = pipe
 	if r.decodes(c) {
-		p.ear, err = newEar(name+" in "+c.room.name, c.room, func() int { return p.voice }, Voices, r.cfg.Latency, nil)
+		p.ear, err = r.newEar(p, c)
 		if err != nil {
 			s.close()
 			return nil, err
@@ -270,6 +273,14 @@ func (r *run) connect(ctx context.Context, c *chair, id int, name string, own of
 		_ = conn.Close()
 	})
 	return p, nil
+}
+
+func (r *run) newEar(p *peer, c *chair) (*ear, error) {
+	voices := Voices
+	if r.cfg.Speech != nil {
+		voices = 0 // speech has no mark
+	}
+	return newEar(p.name+" in "+c.room.name, c.room, func() int { return p.voice }, voices, r.cfg.Latency)
 }
 
 // decodes says whether who sits there is in the sample: the first speaker and the first listener of each room, and every

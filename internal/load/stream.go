@@ -77,13 +77,13 @@ type step struct {
 }
 
 // packet takes one packet's header with its arrival time.
-func (s *stream) packet(h rtpHeader, size int, at time.Duration, payloadType uint8, c *streamCounts) step {
+func (s *stream) packet(h rtpHeader, size int, at time.Duration, red bool, c *streamCounts) step {
 	c.Packets++
 	c.Bytes += uint64(size)
 	if h.marker {
 		c.TalkSpurts++
 	}
-	if h.payloadType != payloadType {
+	if h.payloadType != payloadType && !(red && h.payloadType == redPayloadType) {
 		c.PayloadTypeErrors++
 		return step{}
 	}
@@ -110,7 +110,7 @@ func (s *stream) packet(h rtpHeader, size int, at time.Duration, payloadType uin
 	case ahead < 0:
 		c.SSRCChanges++ // the numbers were begun anew
 		s.started = false
-		return s.packet(h, size, at, payloadType, &streamCounts{gaps: c.gaps, late: c.late})
+		return s.packet(h, size, at, red, &streamCounts{gaps: c.gaps, late: c.late})
 	}
 	samples := h.ts - s.last.ts
 	took := at - s.at

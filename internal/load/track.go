@@ -66,7 +66,11 @@ func (e encoding) encodeLoop(pcm []float32, dtx bool) (*track, error) {
 	t := &track{samples: n}
 	buf := make([]byte, 1275)
 	for pass := range 2 {
-		for rest := pcm; len(rest) > 0; rest = rest[n:] {
+		sound := pcm
+		if dtx && pass == 0 { // what is quiet is told by what was loud before
+			sound = slices.Concat(babble(100*n), pcm)
+		}
+		for rest := sound; len(rest) > 0; rest = rest[n:] {
 			size, err := enc.Encode(rest[:n], buf)
 			if err != nil {
 				return nil, fmt.Errorf("encode: %w", err)
@@ -92,7 +96,7 @@ func (e encoding) tone(v int) (*track, error) {
 
 // chirping is voice v with a chirp every 600 to 700 ms, at places in the frame that no other shares.
 func (e encoding) chirping(v int) (*track, error) {
-	const count = 16
+	const count = 10
 	n := e.samples()
 	length := count * 700 * sampleRate / 1000 / n * n
 	pcm := sine(voiceHz(v), toneAmplitude/2, length)
@@ -144,14 +148,13 @@ func (t *track) locateChirps() error {
 	return nil
 }
 
-// speech is a voice's tone, faint, under sound that is given: real speech, whole frames of it.
+// speech is sound that is given, in place of voice v's tone.
 func (e encoding) speech(v int, pcm []float32) (*track, error) {
 	n := e.samples()
-	pcm = slices.Clone(pcm[:len(pcm)/n*n])
-	for i, s := range sine(voiceHz(v), toneAmplitude/3, len(pcm)) {
-		pcm[i] = max(-1, min(1, pcm[i]+s))
-	}
-	return e.encodeLoop(pcm, false)
+	pcm = pcm[:len(pcm)/n*n]
+	// Each voice begins elsewhere, so that they do not say the same in chorus.
+	begin := v * 7919 % (len(pcm) / n) * n
+	return e.encodeLoop(slices.Concat(pcm[begin:], pcm[:begin]), false)
 }
 
 // noise is what a noisy room sends: never chosen, never silent.

@@ -17,7 +17,7 @@ type tracks struct {
 	chirps [Voices]*track
 }
 
-// encoderComplexity is that of our own encoder: what is sent is made once.
+// encoderComplexity is that of our own encoder, as in browsers. What is sent is made once.
 const encoderComplexity = 9
 
 func (t *tracks) prepare(cfg *Config) error {

@@ -33,12 +33,15 @@ type signaler interface {
 
 // refusedError is a server that says no.
 type refusedError struct {
-	status     int
+	status     int // of HTTP; 0 elsewhere
 	body       string
 	retryAfter time.Duration // 0: it does not say to come again
 }
 
 func (e *refusedError) Error() string {
+	if e.status == 0 {
+		return "refused: " + e.body
+	}
 	return fmt.Sprintf("refused with %d: %s", e.status, strings.TrimSpace(e.body))
 }
 
