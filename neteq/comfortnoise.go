@@ -82,6 +82,9 @@ func (c *comfortNoise) generate(x []float32) {
 				}
 				c.up.push(v, c.block[i*c.factor:], 1)
 			}
+			for i, v := range &c.block { // between such peaks interpolation makes higher ones
+				c.block[i] = max(-limit, min(limit, v))
+			}
 		}
 		k := copy(x, c.block[c.read:])
 		c.read = (c.read + k) % tickSamples
