@@ -26,6 +26,8 @@ type Config struct {
 	// Speakers is how many sources are heard at a time, the loudest, in rooms that do not say it themselves; 0: all, which
 	// then are all decoded, always.
 	Speakers int
+	// KeyTones lets everybody hear the telephone keys that are pressed (RFC 4733). Otherwise they are silence.
+	KeyTones bool
 	// Clock is the time since any epoch, never decreasing; nil: the monotonic clock since New. With a clock of one's own the
 	// rooms are run by Step instead of Run.
 	Clock func() time.Duration
@@ -95,7 +97,7 @@ func New(cfg Config) (*Mixer, error) {
 		speakers:   cfg.Speakers,
 		newEncoder: cfg.NewEncoder,
 		newBuffer: func(source SourceConfig, channels int) (jitterBuffer, error) {
-			return newNetEq(source, channels, cfg.NewDecoder)
+			return newNetEq(source, channels, cfg.KeyTones, cfg.NewDecoder)
 		},
 		clock:  clock,
 		log:    log.Named("mixer"),

@@ -156,9 +156,9 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 }
 
 // newNetEq makes a jitter buffer with a decoder for each format that needs one.
-func newNetEq(cfg SourceConfig, channels int,
+func newNetEq(cfg SourceConfig, channels int, keyTones bool,
 	newDecoder func(neteq.Format, int) (neteq.Decoder, error)) (jitterBuffer, error) {
-	c := neteq.Config{Channels: channels, PlayTones: true}
+	c := neteq.Config{Channels: channels, PlayTones: keyTones}
 	if cfg.Requests != nil {
 		c.Nack = &neteq.NackConfig{PlayoutAware: true, MaxEntries: maxRequests}
 	}
