@@ -116,6 +116,25 @@ var broken = []struct {
 	{"empty realm", "turn:\n  realm: \"\"\n", "2: turn.realm: "},
 	{"TTL too short", "turn:\n  credential_ttl: 1s\n", "2: turn.credential_ttl: 1s is not between 30s and 24h"},
 
+	// Cluster: nothing of it is open to strangers.
+	{"cluster without a key", "cluster:\n  listen: \":10300\"\n", "cluster.key: is missing"},
+	{"cluster to others without a key", "cluster:\n  listen: \"127.0.0.1:10300\"\n  routes: [\"b.example:10300\"]\n", "cluster.key: is missing"},
+	{"routes without listen", "cluster:\n  routes: [\"127.0.0.1:10300\"]\n", "cluster.listen: is missing"},
+	{"route without port", "cluster:\n  listen: \"127.0.0.1:10300\"\n  routes: [localhost]\n", `3: cluster.routes: "localhost" is not host:port`},
+	{"no_auth_user", "cluster:\n  no_auth_user: parley\n", "2: cluster.no_auth_user: unknown key"},
+	{"plain NATS", "cluster:\n  nats_url: \"nats://nats.example:4222\"\n", `2: cluster.nats_url: "nats://nats.example:4222" is not on loopback`},
+	{"NATS without nkey", "cluster:\n  nats_url: \"tls://nats.example:4222\"\n", "cluster.nats_nkey: is missing"},
+	{"NATS with password", "cluster:\n  nats_url: \"tls://u:p@nats.example:4222\"\n", "2: cluster.nats_url: "},
+	{"NATS inside and outside", "cluster:\n  listen: \"127.0.0.1:10300\"\n  nats_url: \"nats://127.0.0.1:4222\"\n", "3: cluster.nats_url: is given together"},
+	{"nkey without NATS", "cluster:\n  nats_nkey: a\n", "2: cluster.nats_nkey: is used with"},
+	{"node name", "cluster:\n  node: \"A b\"\n", "2: cluster.node: "},
+	{"node address", "cluster:\n  url: a.example\n", "2: cluster.url: "},
+	{"trunk address", "cluster:\n  trunk_address: a.example\n", "2: cluster.trunk_address: "},
+	{"placement", "cluster:\n  placement: random\n", `2: cluster.placement: "random" is none of redirect, extend`},
+	{"cluster key twice", "cluster:\n  key: a\n  key_file: /dev/null\n", "2: cluster.key: is given together"},
+	{"cluster key file", "cluster:\n  key_file: /nonexistent\n", "2: cluster.key_file: open /nonexistent"},
+	{"trunk on a media port", "cluster:\n  listen: \"127.0.0.1:10300\"\n  trunk_listen: \":10000\"\n", "overlaps 10000/udp of cluster.trunk_listen"},
+
 	// Limits.
 	{"no room for anybody", "rooms:\n  max_participants: 0\n", "2: rooms.max_participants: 0 is not between"},
 	{"room above the node", "rooms:\n  max_participants: 50\n  max_total: 10\n", "2: rooms.max_participants: 50 is more than rooms.max_total"},
@@ -157,7 +176,7 @@ func FuzzFile(f *testing.F) {
 		f.Add(tc.file)
 	}
 	f.Fuzz(func(t *testing.T, file string) {
-		l := &Loaded{Config: *Default(), Origin: map[string]string{}}
+		l := &Loaded{Config: *Default(), Origin: map[string]string{}, fromFile: map[string]bool{}}
 		if l.readFile("fuzz.yaml", strings.NewReader(file)) == nil {
 			_ = l.validate() // must not panic
 		}

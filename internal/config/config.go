@@ -20,6 +20,7 @@ type Config struct {
 	TURN         TURN          `yaml:"turn" help:"The embedded STUN and TURN server. It relays to this node's own media sockets only. It runs in every mode and is advertised in the modes public and relay."`
 	Rooms        Rooms         `yaml:"rooms" help:"Limits."`
 	Audio        Audio         `yaml:"audio" help:"The Opus stream that every participant hears."`
+	Cluster      Cluster       `yaml:"cluster" help:"Several nodes as one service (docs/cluster.md). Without listen and nats_url this node is alone and opens no port for others."`
 	Log          Log           `yaml:"log" help:"Logging, to standard error."`
 	DrainTimeout time.Duration `yaml:"drain_timeout" help:"After SIGTERM: how long clients get to leave before the process exits anyway."`
 }
@@ -115,6 +116,34 @@ type Audio struct {
 	Speakers   int  `yaml:"speakers" help:"How many speak at a time, the loudest; nobody else is decoded. 0: all, which are then all decoded."`
 }
 
+// Policies of cluster.placement.
+const (
+	PlacementRedirect = "redirect"
+	PlacementExtend   = "extend"
+)
+
+// Cluster says who this node is among others and how it reaches them.
+type Cluster struct {
+	Node         string   `yaml:"node" help:"Name of this node, unique in the cluster: lower case letters, digits and inner - . _. Empty: the host name."`
+	Region       string   `yaml:"region" help:"Where this node is, in words of your own (eu-west). Clients that name a region are served there."`
+	URL          string   `yaml:"url" help:"Address under which clients reach this very node (https://a.example:8443), for redirects and fallbacks. Empty: clients are never sent here."`
+	Size         int      `yaml:"size" help:"How many nodes the cluster is meant to have. What must be remembered is kept 3 times from 3 nodes on and 5 times from 5 on. 0: kept once."`
+	Placement    string   `yaml:"placement" enum:"redirect,extend" help:"When a client reaches a node where its room is not: redirect sends it on, extend serves it and joins the nodes by a trunk."`
+	Listen       Listen   `yaml:"listen" help:"Address and port (TCP) for the messages of other nodes. Empty: none."`
+	Routes       []string `yaml:"routes" help:"The listen addresses of the other nodes, host:port; this node's own may be among them."`
+	Key          string   `yaml:"key" secret:"true" help:"The cluster key, the same on all nodes; \"parley cluster-key\" makes one. Needed unless all nodes are on loopback. Better: key_file, or PARLEY_CLUSTER_KEY."`
+	KeyFile      string   `yaml:"key_file" help:"File that holds the cluster key; white space around it is cut."`
+	TrunkListen  Listen   `yaml:"trunk_listen" help:"Address and port (UDP) for media between nodes. Opened in a cluster only."`
+	TrunkAddress string   `yaml:"trunk_address" help:"Address and port under which other nodes reach trunk_listen, if it is not that (NAT, containers)."`
+	NATSURL      string   `yaml:"nats_url" help:"NATS servers outside, instead of listen and routes: tls://a:4222,tls://b:4222."`
+	NATSNKey     string   `yaml:"nats_nkey" secret:"true" help:"The nkey seed (SU...) that this node presents to them. Needed unless they are on loopback. Better: nats_nkey_file."`
+	NATSNKeyFile string   `yaml:"nats_nkey_file" help:"File that holds the nkey seed."`
+	NATSCAFile   string   `yaml:"nats_ca_file" help:"PEM file of the authority that signed their certificates. Empty: the system's."`
+}
+
+// On reports whether this node is meant to have neighbours.
+func (c Cluster) On() bool { return c.Listen.On || c.NATSURL != "" }
+
 // Log says how much is logged and how.
 type Log struct {
 	Level  string `yaml:"level" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
@@ -145,6 +174,7 @@ func Default() *Config {
 		},
 		Rooms:        Rooms{MaxParticipants: 100, MaxTotal: 1000, EmptyTimeout: 30 * time.Second},
 		Audio:        Audio{Bitrate: 40000, Complexity: 9, FEC: true, DTX: true, Speakers: 5},
+		Cluster:      Cluster{Placement: PlacementRedirect, TrunkListen: Listen{On: true, Port: 10100}},
 		Log:          Log{Level: "info", Format: "console"},
 		DrainTimeout: 10 * time.Second,
 	}

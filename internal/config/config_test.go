@@ -129,12 +129,20 @@ func TestEveryKeyByEveryWay(t *testing.T) {
 		"turn.relay_ports": "30000-30100", "rooms.max_participants": "5", "rooms.max_total": "6", "rooms.empty_timeout": "0s",
 		"audio.bitrate": "16000", "audio.complexity": "5", "audio.fec": "false", "audio.dtx": "false", "audio.speakers": "3",
 		"log.level": "debug", "log.format": "json", "drain_timeout": "3s",
+		"cluster.node": "a-1", "cluster.region": "eu", "cluster.url": "https://a.example", "cluster.size": "3",
+		"cluster.placement": "extend", "cluster.listen": "10.0.0.1:10300", "cluster.routes": "a.example:10300,10.0.0.2:10300",
+		"cluster.key": secret, "cluster.trunk_listen": ":10400", "cluster.trunk_address": "203.0.113.9:10400",
+	}
+	// These exclude others of the list; they have tests of their own.
+	elsewhere := map[string]bool{
+		"auth.secret_file": true, "cluster.key_file": true, "cluster.nats_url": true, "cluster.nats_nkey": true,
+		"cluster.nats_nkey_file": true, "cluster.nats_ca_file": true,
 	}
 	var environ, args []string
 	for _, k := range keys(Default()) {
 		value, listed := values[k.path]
 		if !listed {
-			if k.path != "auth.secret_file" { // excludes auth.secret; has a test of its own
+			if !elsewhere[k.path] {
 				t.Errorf("no test value for %s", k.path)
 			}
 			continue
@@ -154,7 +162,7 @@ func TestEveryKeyByEveryWay(t *testing.T) {
 		t.Errorf("variables and flags differ:\n%+v\n%+v", byEnv.Config, byFlag.Config)
 	}
 	for _, k := range keys(&byEnv.Config) {
-		if want := values[k.path]; k.path != "ice.servers" && k.path != "auth.secret_file" && formatValue(k.value) != want {
+		if want := values[k.path]; k.path != "ice.servers" && !elsewhere[k.path] && formatValue(k.value) != want {
 			t.Errorf("%s is %q, want %q", k.path, formatValue(k.value), want)
 		}
 	}
@@ -167,7 +175,7 @@ func TestEveryKeyByEveryWay(t *testing.T) {
 	}
 	byFile, err := Load(Options{
 		File:    write(t, printed.String()),
-		Environ: []string{"PARLEY_AUTH_SECRET=" + secret, "PARLEY_TURN_SECRET=" + secret, "PARLEY_ADMIN_TOKEN=" + secret},
+		Environ: []string{"PARLEY_AUTH_SECRET=" + secret, "PARLEY_TURN_SECRET=" + secret, "PARLEY_ADMIN_TOKEN=" + secret, "PARLEY_CLUSTER_KEY=" + secret},
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, printed.String())
@@ -233,6 +241,37 @@ func TestSecretFile(t *testing.T) {
 	}
 	if l.Auth.Secret != secret || l.Open() {
 		t.Errorf("secret %q, open %v", l.Auth.Secret, l.Open())
+	}
+}
+
+func TestClusterWithServersOutside(t *testing.T) {
+	key, seed := filepath.Join(t.TempDir(), "key"), filepath.Join(t.TempDir(), "seed")
+	for name, text := range map[string]string{key: " the key\n", seed: "the seed\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Load(Options{Environ: []string{
+		"PARLEY_CLUSTER_NATS_URL=tls://a.example:4222, tls://b.example:4222", "PARLEY_CLUSTER_NATS_NKEY_FILE=" + seed,
+		"PARLEY_CLUSTER_KEY_FILE=" + key, "PARLEY_CLUSTER_NATS_CA_FILE=ca.pem",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := l.Cluster; !c.On() || c.Key != "the key" || c.NATSNKey != "the seed" || c.NATSCAFile != "ca.pem" {
+		t.Errorf("%+v", c)
+	}
+	if Default().Cluster.On() {
+		t.Error("a node that was told nothing has neighbours")
+	}
+	// On this machine's loopback nothing is needed.
+	for _, environ := range [][]string{
+		{"PARLEY_CLUSTER_NATS_URL=nats://localhost:4222"},
+		{"PARLEY_CLUSTER_LISTEN=127.0.0.1:10300", "PARLEY_CLUSTER_ROUTES=localhost:10301,[::1]:10302"},
+	} {
+		if _, err := Load(Options{Environ: environ}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ type Loaded struct {
 	// Warnings are things that are probably mistakes but stop nothing, one sentence each.
 	Warnings []string
 
-	secretFromFile bool // auth.secret was read from auth.secret_file
+	fromFile map[string]bool // which of the keys …_file were read
 }
 
 // Setting is a key given on the command line.
@@ -39,7 +39,7 @@ type Options struct {
 // Load reads defaults, file, environment and flags, in rising order of strength, and checks the result. The error
 // lists every fault, one per line, each with the key and the place it was set.
 func Load(o Options) (*Loaded, error) {
-	l := &Loaded{Config: *Default(), Origin: map[string]string{}}
+	l := &Loaded{Config: *Default(), Origin: map[string]string{}, fromFile: map[string]bool{}}
 	if o.File != "" {
 		f, err := os.Open(o.File)
 		if err != nil {
@@ -56,7 +56,7 @@ func Load(o Options) (*Loaded, error) {
 	if l.DataDir == "" {
 		l.DataDir = defaultDataDir(o.Environ, os.Geteuid())
 	}
-	if err := l.readSecretFile(); err != nil {
+	if err := l.readSecretFiles(); err != nil {
 		return nil, err
 	}
 	if err := l.validate(); err != nil {
@@ -124,20 +124,27 @@ func (l *Loaded) at(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-func (l *Loaded) readSecretFile() error {
-	name := l.Auth.SecretFile
-	if name == "" || l.Auth.Secret != "" {
-		return nil // both given is found by validate
+// readSecretFiles reads the secrets that are kept in files. One that is given both ways is found by validate.
+func (l *Loaded) readSecretFiles() error {
+	return errors.Join(
+		l.readSecretFile("auth.secret_file", l.Auth.SecretFile, &l.Auth.Secret),
+		l.readSecretFile("cluster.key_file", l.Cluster.KeyFile, &l.Cluster.Key),
+		l.readSecretFile("cluster.nats_nkey_file", l.Cluster.NATSNKeyFile, &l.Cluster.NATSNKey),
+	)
+}
+
+func (l *Loaded) readSecretFile(path, name string, into *string) error {
+	if name == "" || *into != "" {
+		return nil
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return l.at("auth.secret_file", err)
+		return l.at(path, err)
 	}
-	l.Auth.Secret = strings.TrimSpace(string(data))
-	if l.Auth.Secret == "" {
-		return l.at("auth.secret_file", fmt.Errorf("%s is empty", name))
+	if *into = strings.TrimSpace(string(data)); *into == "" {
+		return l.at(path, fmt.Errorf("%s is empty", name))
 	}
-	l.secretFromFile = true
+	l.fromFile[path] = true
 	return nil
 }
 

@@ -29,6 +29,7 @@ func (l *Loaded) validate() error {
 	v.ice()
 	v.turn()
 	v.limits()
+	v.cluster()
 	return errors.Join(v.errs...)
 }
 
@@ -117,6 +118,10 @@ func (v *validation) bindings() []binding {
 		port := uint16(c.Media.TCPPort)
 		out = append(out, binding{"media.tcp_port", true, netip.Addr{}, PortRange{port, port}})
 	}
+	if c.Cluster.On() {
+		add("cluster.listen", true, true, c.Cluster.Listen)
+		add("cluster.trunk_listen", false, true, c.Cluster.TrunkListen)
+	}
 	return append(out, binding{"media.udp_ports", false, netip.Addr{}, c.Media.UDPPorts})
 }
 
@@ -145,7 +150,7 @@ func overlap(a, b netip.Addr) bool {
 func (v *validation) auth() {
 	a := v.l.Auth
 	switch {
-	case a.Secret != "" && a.SecretFile != "" && !v.l.secretFromFile:
+	case a.Secret != "" && a.SecretFile != "" && !v.l.fromFile["auth.secret_file"]:
 		v.fail("auth.secret", "is given together with auth.secret_file; keep one")
 	case a.Key == "" && a.Secret != "":
 		v.fail("auth.key", "is missing: a secret without a key would leave the server open")
@@ -153,7 +158,7 @@ func (v *validation) auth() {
 		v.fail("auth.secret", "is missing for the key %q", a.Key)
 	case a.Key != "" && len(a.Secret) < minSecretBytes:
 		where := "auth.secret"
-		if v.l.secretFromFile {
+		if v.l.fromFile["auth.secret_file"] {
 			where = "auth.secret_file"
 		}
 		v.fail(where, "has %d bytes, %d are needed; \"openssl rand -hex 32\" makes a good one", len(a.Secret), minSecretBytes)
