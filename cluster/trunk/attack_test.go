@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"parley/internal/testkit/netsim"
 )
 
 // recorder keeps what flies.
@@ -387,4 +389,57 @@ func TestRekey(t *testing.T) {
 			t.Errorf("%d packets sent beyond the last counter", now-got)
 		}
 	})
+}
+
+// A forged answer to a hello that is under way, by somebody who has seen it, does not keep the true one out.
+func TestForgedAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := newNetwork()
+		a, b := n.node(t, "a", "10.0.0.1:7000", 100), n.node(t, "b", "10.0.0.2:7000", 200)
+		defer a.kill()
+		defer b.kill()
+		slow := netsim.Conditions{Delay: 50 * time.Millisecond}
+		n.path(a.conn, b.conn, slow, 1)
+		n.path(b.conn, a.conn, slow, 1)
+		tape := n.recorder()
+		a.connect(b)
+		settle(time.Millisecond)
+		seen := n.recorded(tape)
+		if len(seen) != 1 {
+			t.Fatalf("%d datagrams", len(seen))
+		}
+		own, err := newShare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := appendAnswer(nil, binary.BigEndian.Uint32(seen[0][1:]), 77, 200, own.PublicKey().Bytes())
+		n.inject(a, append(forged, make([]byte, tagBytes)...))
+		if l := a.link(b); l.Sessions != 0 || a.trunks.Refused().Forged != 1 {
+			t.Errorf("%+v %+v", l, a.trunks.Refused())
+		}
+		settle(200 * time.Millisecond)
+		if l := a.link(b); !l.Up || l.Sessions != 1 {
+			t.Errorf("the true answer was not taken: %+v", l)
+		}
+	})
+}
+
+// Every bit of a datagram is authenticated, the header's included.
+func TestEveryBitIsAuthentic(t *testing.T) {
+	aead, err := newAEAD(testSecret, nil, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{seal: aead, open: aead, remote: 0x12345678}
+	good := s.encrypt(nil, []byte("plain text"))
+	if plain, err := s.decrypt(bytes.Clone(good)); err != nil || string(plain) != "plain text" {
+		t.Fatalf("%q, %v", plain, err)
+	}
+	for bit := range len(good) * 8 {
+		b := bytes.Clone(good)
+		b[bit/8] ^= 1 << (bit % 8)
+		if _, err := s.decrypt(b); err == nil {
+			t.Errorf("bit %d of byte %d is not", bit%8, bit/8)
+		}
+	}
 }

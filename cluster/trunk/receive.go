@@ -58,7 +58,8 @@ func (t *Trunks) data(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	l.calls.Lock()
 	defer l.calls.Unlock()
-	if !l.accept(s, counter, len(b), from, now) {
+	ok, late := l.accept(s, counter, len(b), from, now)
+	if !ok {
 		return
 	}
 	for m := &t.message; len(plain) > 0; {
@@ -68,16 +69,19 @@ func (t *Trunks) data(b []byte, from netip.AddrPort, now time.Duration) {
 			l.mu.Unlock()
 			return
 		}
+		if late && (m.kind == kindPing || m.kind == kindPong) {
+			continue // sent again, perhaps: it tells nothing about time
+		}
 		l.handle(m, now)
 	}
 }
 
-// accept notes a datagram that is authentic. calls is held.
-func (l *link) accept(s *session, counter uint64, size int, from netip.AddrPort, now time.Duration) bool {
+// accept notes a datagram that is authentic, and tells whether it had been missing. calls is held.
+func (l *link) accept(s *session, counter uint64, size int, from netip.AddrPort, now time.Duration) (ok, late bool) {
 	l.mu.Lock()
 	if s.closed {
 		l.mu.Unlock()
-		return false
+		return false, false
 	}
 	var ended map[uint32]*StreamInfo
 	if s == l.offered {
@@ -85,11 +89,12 @@ func (l *link) accept(s *session, counter uint64, size int, from netip.AddrPort,
 		ended = l.begin(s, now)
 	}
 	newest := counter > s.window.highest
-	gap, filled, late := s.take(counter, now)
+	gap, filled, waited := s.take(counter, now)
 	l.stats.Missed += uint64(gap)
 	l.measure.missed += uint64(gap)
 	switch {
-	case filled && (late || l.measure.doubled):
+	case filled && (waited || l.measure.doubled):
+		late = true
 		l.stats.Recovered++
 	case filled:
 		l.stats.Missed--
@@ -112,7 +117,7 @@ func (l *link) accept(s *session, counter uint64, size int, from netip.AddrPort,
 		l.t.signal()
 	}
 	l.tellEnded(ended)
-	return true
+	return true, late
 }
 
 // handle does what a message says. calls is held.

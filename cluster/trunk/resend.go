@@ -121,7 +121,7 @@ func (l *link) duplicate(s *session, redundant bool, now time.Duration) bool {
 
 // wantDouble follows what the peer says it loses. mu is held.
 func (l *link) wantDouble() {
-	if l.t.once {
+	if l.t.cfg.once {
 		return
 	}
 	most := doubleLoss

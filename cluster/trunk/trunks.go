@@ -48,6 +48,8 @@ type Config struct {
 	Clock func() time.Duration
 	// Log may be nil.
 	Log *zap.Logger
+
+	once bool // nothing is sent twice unasked, for tests
 }
 
 // Packet is one packet of a speaker on another node.
@@ -82,10 +84,10 @@ type Trunks struct {
 	askKey   *notary // the writer's own
 	message  message // the reader's own
 	wake     chan struct{}
+	hurry    atomic.Bool // the writer is to look at the links at once
 	running  atomic.Bool
 	streams  atomic.Uint32 // ids given so far
 	refused  refused
-	once     bool // nothing is sent twice unasked, for tests
 
 	// Copies are made on write: who sends must not wait.
 	links atomic.Pointer[map[string]*link]
@@ -199,7 +201,7 @@ func (t *Trunks) write(ctx context.Context) {
 	next := time.Duration(0) // of the look
 	for {
 		now := t.clock()
-		if now >= next {
+		if t.hurry.Swap(false) || now >= next {
 			busy := false
 			for _, l := range *t.links.Load() {
 				busy = l.look(now) || busy
@@ -259,6 +261,7 @@ func (t *Trunks) Connect(node string, addr netip.AddrPort, epoch uint64) {
 		return
 	}
 	l.expect(unmapped(addr), epoch, t.clock())
+	t.hurry.Store(true)
 	t.signal()
 }
 

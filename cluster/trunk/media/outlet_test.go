@@ -137,7 +137,7 @@ func TestFirstSoundIsSent(t *testing.T) {
 	s := newScene(t, 2, between(50, 150, -30), steady(-90), steady(-80))
 	s.run(400)
 	got := s.has(0)
-	for k := 50 - primers; k < 150+95; k++ {
+	for k := 50 - 3; k < 150+95; k++ {
 		held, ok := got[k]
 		want := time.Duration(0)
 		if k < 50 {
@@ -147,13 +147,13 @@ func TestFirstSoundIsSent(t *testing.T) {
 			t.Errorf("packet %d: sent %v, held %v, want %v", k, ok, held, want)
 		}
 	}
-	if n := len(got); n > 100+primers+101 {
+	if n := len(got); n > 100+3+101 {
 		t.Errorf("%d packets sent of 100 with sound", n)
 	}
 	if len(s.has(1))+len(s.has(2)) != 0 {
 		t.Error("silence was sent")
 	}
-	if st := s.outlet.Stats(); st.Chosen != 0 || st.Choices != 1 || st.Held != primers {
+	if st := s.outlet.Stats(); st.Chosen != 0 || st.Choices != 1 || st.Held != 3 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -164,7 +164,7 @@ func TestLouderOneTakesAPlace(t *testing.T) {
 		s := newScene(t, 2, steady(-20), steady(-30), between(100, 300, c.level))
 		s.run(300)
 		got := s.has(2)
-		for k := 100 - primers; k < 300; k++ {
+		for k := 100 - 3; k < 300; k++ {
 			if _, ok := got[k]; !ok {
 				t.Errorf("%d dB: packet %d was not sent", c.level, k)
 			}
