@@ -49,7 +49,7 @@ func TestLossyCall(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			wrong, why := way.call(t, s, voices, fmt.Sprintf("lossy%d", i), uint64(i+1))
 			if len(wrong) > 0 && why != "" {
-				t.Logf("TRYING ONCE MORE: %v, but a browser does not get the processor: %s", wrong, why)
+				t.Logf("TRYING ONCE MORE: %v, but this machine is too busy: %s", wrong, why)
 				wrong, _ = way.call(t, s, voices, fmt.Sprintf("lossy%d again", i), uint64(i+1))
 			}
 			assert.Empty(t, wrong)

@@ -177,6 +177,24 @@ func (s *Server) Metric(t testing.TB, name string) (sum float64, ok bool) {
 	return sum, ok
 }
 
+// Waited is how long threads of the server have been ready to run and had no processor, all together and since each began
+// (Linux, Documentation/scheduler/sched-stats.rst: the second figure); 0 where the kernel does not tell.
+func (s *Server) Waited() time.Duration {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*/schedstat", s.cmd.Process.Pid))
+	var sum time.Duration
+	for _, path := range threads {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		if fields := strings.Fields(string(data)); len(fields) == 3 {
+			ns, _ := strconv.ParseInt(fields[1], 10, 64)
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
+}
+
 // figures are the metrics of the media path that are not zero, for a failed test.
 func (s *Server) figures() string {
 	res, err := HTTPIn(s.ns).Get(s.Admin + "/metrics")
