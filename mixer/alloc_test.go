@@ -11,7 +11,7 @@ import (
 // Nothing is allocated in a steady tick, and nothing when speakers come and go once they have.
 func TestTickDoesNotAllocate(t *testing.T) {
 	l := newLab(t, 1)
-	l.record = false
+	l.record, l.redundant = false, true
 	r := l.room(RoomConfig{})
 	var sources []*Source
 	for i := range 4 {

@@ -160,7 +160,7 @@ func (b *bus) apply(want setting, encoding *EncoderConfig) bool {
 }
 
 // followLoss sets the redundancy to what the worst eighth of the listeners loses, once a second. Who is on the way to another
-// tier does not count.
+// tier does not count, and who gets every frame twice only with what is lost of both.
 func (b *bus) followLoss(least int) {
 	if b.sinceLoss += b.ticks; b.sinceLoss < lossTicks {
 		return
@@ -180,13 +180,26 @@ func (b *bus) followLoss(least int) {
 			loss = p
 		}
 	}
-	// Beyond 30 % redundancy eats the voice it protects.
-	loss = max(least, min(loss, 30))
+	loss = max(least, protection(b.tier, loss))
 	if d := loss - b.loss; d >= 2 || d <= -2 || (loss == least && d != 0) {
 		if b.encoder.SetPacketLoss(loss) == nil {
 			b.loss = loss
 		}
 	}
+}
+
+// protection is what loss the encoder is to be told, in percent, so that it does what helps most at a tier's rate. libopus leaves the
+// redundancy out where it finds the rate too low for the loss that it is told, and beyond that point, the more loss it is told, the more it
+// takes from the voice. PESQ-WB of speech through 15 % of loss: at 24 kb/s 2.68 told 6 % and 2.28 told 20; at 16 kb/s in frames of 40 ms 1.56
+// told 20 or less (no redundancy at all), 1.97 told 25 and 1.95 told 30. At 5 % of loss the latter are even.
+func protection(t Tier, loss int) int {
+	switch {
+	case t == Good && loss >= 3:
+		return 6
+	case t == Poor && loss > 5:
+		return 25
+	}
+	return min(loss, 5)
 }
 
 // forkFrom makes b go on exactly where from is.

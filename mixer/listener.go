@@ -68,9 +68,13 @@ func (l *Listener) Owner() string { return l.config.Owner }
 func (l *Listener) SetReport(report Report) {
 	l.reporting.Lock()
 	changed := l.quality.take(report, l.room.mixer.Now())
-	l.loss.Store(int32(l.quality.loss))
+	loss, redundant := l.quality.loss, l.config.Redundant && l.quality.redundant
+	if redundant {
+		loss = loss * loss / 100 // both packets are lost; more in-band redundancy would cost more than it saves
+	}
+	l.loss.Store(int32(loss))
 	l.tier.Store(uint32(l.quality.tier))
-	l.redundant.Store(l.config.Redundant && l.quality.redundant)
+	l.redundant.Store(redundant)
 	l.reporting.Unlock()
 	if changed {
 		_ = l.room.post(command{kind: changeTier, listener: l}) // a closed room has no tiers

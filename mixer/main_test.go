@@ -16,16 +16,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lab is a mixer whose clock the test moves, with buffers and encoders that the test can look into.
 type lab struct {
-	t        testing.TB
-	m        *Mixer
-	now      time.Duration
-	encoders []*fakeEncoder
-	next     *fakeBuffer // for the next source
-	noCopy   bool        // encoders cannot be forked
-	refuse   bool        // encoders cannot be made
-	record   bool        // encoders keep what they encode
-	onEncode func(*fakeEncoder)
-	panics   uint64 // rooms that are meant to panic
+	t         testing.TB
+	m         *Mixer
+	now       time.Duration
+	encoders  []*fakeEncoder
+	next      *fakeBuffer // for the next source
+	noCopy    bool        // encoders cannot be forked
+	refuse    bool        // encoders cannot be made
+	redundant bool        // listeners agree to get frames twice
+	record    bool        // encoders keep what they encode
+	onEncode  func(*fakeEncoder)
+	panics    uint64 // rooms that are meant to panic
 }
 
 func newLab(t testing.TB, workers int) *lab {
@@ -113,7 +114,7 @@ func (l *lab) source(r *Room, owner string, b *fakeBuffer) *Source {
 func (l *lab) listener(r *Room, owner string) (*Listener, *recorder) {
 	l.t.Helper()
 	rec := &recorder{lab: l}
-	x, err := r.AddListener(ListenerConfig{Owner: owner, Sink: rec, Redundant: true})
+	x, err := r.AddListener(ListenerConfig{Owner: owner, Sink: rec, Redundant: l.redundant})
 	if err != nil {
 		l.t.Fatal(err)
 	}

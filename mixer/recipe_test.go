@@ -54,7 +54,7 @@ func TestTiersLeaveStreamsUnbroken(t *testing.T) {
 			l.ticks(50 + at)
 			bad.SetReport(Report{Loss: 0.15})
 			l.ticks(50)
-			if got := [3]int{rec.encoder().bitrate, rec.encoder().loss, other.encoder().loss}; got != [3]int{16000, 15, 0} || other.encoder().bitrate != 40000 {
+			if got := [3]int{rec.encoder().bitrate, rec.encoder().loss, other.encoder().loss}; got != [3]int{16000, 25, 0} || other.encoder().bitrate != 40000 {
 				t.Errorf("rate and protection %v", got)
 			}
 			for range 12 {

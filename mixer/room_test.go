@@ -533,16 +533,31 @@ func TestLossOfListenersSetsRedundancy(t *testing.T) {
 		x.SetReport(Report{Loss: 0.5})
 	}
 	l.ticks(110)
-	if len(l.encoders) != 2 || e.loss != 0 || l.encoders[1].loss != 30 {
-		t.Errorf("%d encoders; loss %d of the good, %d of the bad, want 0 and 30", len(l.encoders), e.loss, l.encoders[1].loss)
+	if len(l.encoders) != 2 || e.loss != 0 || l.encoders[1].loss != 25 {
+		t.Errorf("%d encoders; loss %d of the good, %d of the bad, want 0 and 25", len(l.encoders), e.loss, l.encoders[1].loss)
 	}
-	listeners[0].SetReport(Report{Loss: -1})
+	// As a loss of both copies counts what those lose that get frames twice.
 	for _, x := range listeners[:4] {
-		x.SetReport(Report{Loss: 0.12})
+		x.config.Redundant = true
+		x.SetReport(Report{Loss: 0.2})
 	}
 	l.ticks(110)
-	if got := l.encoders[1].loss; got != 12 {
-		t.Errorf("loss %d, want 12", got)
+	if got := l.encoders[1].loss; got != 4 {
+		t.Errorf("loss %d, want 4", got)
+	}
+}
+
+func TestProtection(t *testing.T) {
+	for _, c := range []struct {
+		tier       Tier
+		loss, want int
+	}{
+		{Excellent, 0, 0}, {Excellent, 2, 2}, {Excellent, 90, 5}, {Good, 0, 0}, {Good, 2, 2}, {Good, 3, 6}, {Good, 25, 6},
+		{Poor, 0, 0}, {Poor, 5, 5}, {Poor, 6, 25}, {Poor, 50, 25},
+	} {
+		if got := protection(c.tier, c.loss); got != c.want {
+			t.Errorf("%v at %d %%: %d, want %d", c.tier, c.loss, got, c.want)
+		}
 	}
 }
 
