@@ -100,22 +100,24 @@ func (b *bus) encode(place int, timestamp uint32, c *counters) {
 	b.unsent, b.newcomer = 0, false
 }
 
-// deliver hands what encode has made to every listener, or notes that there was nothing.
-func (b *bus) deliver(w *worker) {
-	f := b.ready.frame
-	f.Worker = w.index
-	if f.Payload == nil {
-		if !b.gaps {
-			for _, l := range b.listeners {
-				l.gap = true
-			}
-			b.gaps = true
-		}
+// pause notes that encode has made nothing to be sent.
+func (b *bus) pause() {
+	if b.gaps {
 		return
 	}
+	for _, l := range b.listeners {
+		l.gap = true
+	}
+	b.gaps = true
+}
+
+// deliver hands what encode has made to some of the listeners, on any worker.
+func (b *bus) deliver(w *worker, from, to int) {
+	f := b.ready.frame
+	f.Worker = w.index
 	refresh, redundant := b.ready.refresh, f.Redundant
 	repeated := 0
-	for _, l := range b.listeners {
+	for _, l := range b.listeners[from:to] {
 		f.Marker = l.gap && !refresh
 		l.gap = l.gap && refresh
 		f.Redundant = nil
@@ -127,9 +129,8 @@ func (b *bus) deliver(w *worker) {
 			l.config.Sink.WriteFrame(f)
 		}
 	}
-	b.gaps = false
 	w.handed = true
-	w.frames.Add(uint64(len(b.listeners)))
+	w.frames.Add(uint64(to - from))
 	if repeated > 0 {
 		w.repeated.Add(uint64(repeated))
 	}

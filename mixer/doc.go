@@ -22,6 +22,8 @@
 // A worker that does not find the time does less, step by step: no redundancy, lower complexity, fewer speakers, and at last it
 // asks for nobody to join (ladder.go). A source that takes too long to decode is silent for a second (budget.go).
 //
+// A large room's worker gives parts of its tick to workers that have nothing to do, and waits for them (fanout.go).
+//
 // What it refuses to know: SDP, UDP, RTP headers, SRTP, who may join. Packets come in by Source.Push, frames go out by
 // Sink.WriteFrame.
 //

@@ -7,7 +7,8 @@ import (
 
 // Sink takes what one listener hears.
 type Sink interface {
-	// WriteFrame is called on the room's worker and must not block. f.Payload and f.Redundant are borrowed until it returns, and may
+	// WriteFrame is called on a worker, for a listener on one at a time, and must not block. A sink that several listeners have
+	// may be called on several at a time. f.Payload and f.Redundant are borrowed until it returns, and may
 	// be shared with other listeners: they must not be changed.
 	WriteFrame(f Frame)
 }

@@ -55,7 +55,7 @@ type Room struct {
 	mixes      []*mix
 	spareMixes []*mix
 	spare      []*bus
-	due        []*bus      // scratch
+	step       step
 	waiting    []*Listener // those whose bus could not be made
 	changing   []*Listener // those whose tier has changed
 	long       bool        // frames of 40 ms for all, since the last that began
@@ -127,6 +127,7 @@ func newRoom(m *Mixer, id string, cfg RoomConfig) (*Room, error) {
 		frame: cfg.FrameMs / 10, done: make(chan struct{}), owners: map[string]*owner{},
 		shift: 2 * (m.rooms.Load() / int64(2*phases*len(m.workers)) & 1), // as rooms are placed, half of each kind
 	}
+	r.prepare()
 	r.parked.Store(true)
 	return r, nil
 }

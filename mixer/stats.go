@@ -20,6 +20,7 @@ type Stats struct {
 
 	Decodes   uint64 // source ticks (10 ms of one source) that were taken through a decoder
 	Elections uint64 // times a source got one of a room's places
+	Shared    uint64 // steps of ticks that were given to several workers
 	Liars     uint64 // times a sender was found to state false audio levels
 
 	// Load is the share of its time that the busiest worker works, 0 to 1; Rung its place on the overload ladder, 0 (all is
@@ -108,6 +109,7 @@ type counters struct {
 	ticks, late, caughtUp, skipped, panics      atomic.Uint64
 	encodes, silentFrames, encodeErrors, frames atomic.Uint64
 	forks, joins, decodes, elections, liars     atomic.Uint64
+	shared                                      atomic.Uint64
 	repeated, tierChanges                       atomic.Uint64
 	active                                      atomic.Int64
 	neteq                                       neteqCounters
@@ -137,6 +139,7 @@ func (m *Mixer) Stats() Stats {
 		st.Decodes += w.decodes.Load()
 		st.Elections += w.elections.Load()
 		st.Liars += w.liars.Load()
+		st.Shared += w.shared.Load()
 		w.ladder.addTo(&st)
 		st.ActiveRooms += w.active.Load()
 		w.neteq.addTo(&st.NetEq)

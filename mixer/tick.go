@@ -84,9 +84,9 @@ func (r *Room) listenTick(n int64, now time.Duration) {
 		}
 	}
 	r.choose(n, now)
+	r.decode(n, now)
 	decodes := 0
 	for _, s := range r.sources {
-		s.pull(n, now)
 		s.request(now)
 		if s.decoded {
 			decodes++
@@ -150,25 +150,6 @@ func (r *Room) align(n int64) {
 	}
 }
 
-// send encodes the frames that end with tick n and began at last or before, all of them, and then hands them out.
-func (r *Room) send(n, last int64) {
-	place := r.place40(n)
-	r.due = r.due[:0]
-	for _, m := range r.mixes {
-		for _, b := range m.buses {
-			if b == nil || (place+1)%b.ticks != 0 || n+1-int64(b.ticks) > last {
-				continue
-			}
-			b.follow(r.worker.rung, &r.encoding)
-			b.encode(place, r.epoch+uint32(n+1-int64(b.ticks))*frameSamples, &r.worker.counters)
-			r.due = append(r.due, b)
-		}
-	}
-	for _, b := range r.due {
-		b.deliver(r.worker)
-	}
-}
-
 // doze puts a room without listeners to where it is run ten times a second, which only a command changes, and returns whether
 // it did.
 func (r *Room) doze() bool {
@@ -220,7 +201,7 @@ func (r *Room) teardown() {
 			}
 		}
 	}
-	r.sources, r.owners, r.hearers, r.personal, r.mixes, r.due = nil, nil, nil, nil, nil, nil
+	r.sources, r.owners, r.hearers, r.personal, r.mixes, r.step.due, r.step.spans = nil, nil, nil, nil, nil, nil, nil
 	r.spare, r.spareMixes, r.waiting, r.changing = nil, nil, nil, nil
 	r.listeners = 0
 }

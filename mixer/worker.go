@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,6 +21,8 @@ const (
 	lateAfter = 5 * time.Millisecond
 	// holdFrames is how long frames of several rooms may be collected at most.
 	holdFrames = 500 * time.Microsecond
+	// longestWait is how long a worker without rooms sleeps.
+	longestWait = time.Hour
 )
 
 // worker runs the ticks of its rooms, one after the other.
@@ -32,6 +35,9 @@ type worker struct {
 	scratch scratch      // the same
 	handed  bool         // frames were handed out since the last end of a tick
 	flushed time.Duration
+	job     job
+	idle    atomic.Bool // waits, and can help
+	helpC   chan *job   // capacity one
 
 	mu    sync.Mutex
 	woken *Room         // rooms to be put on the list, linked by Room.next
@@ -64,7 +70,8 @@ func (s *slot) next() (n int64, any bool) {
 }
 
 func newWorker(m *Mixer, index int) *worker {
-	w := &worker{mixer: m, index: index, wakeC: make(chan struct{}, 1)}
+	w := &worker{mixer: m, index: index, wakeC: make(chan struct{}, 1), helpC: make(chan *job, 1)}
+	w.job.done = make(chan struct{}, 1)
 	w.lateness.bounds, w.duration.bounds = histogramBounds(), histogramBounds()
 	return w
 }
@@ -93,28 +100,28 @@ func (w *worker) admit(r *Room) {
 
 // run works until ctx ends. Mixer.Run waits for it.
 func (w *worker) run(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(longestWait)
 	defer timer.Stop()
 	w.ladder.cpu = processCPU
 	for ctx.Err() == nil {
 		next, any := w.step()
-		if !any {
-			select {
-			case <-ctx.Done():
-			case <-w.wakeC:
-			}
-			continue
+		wait := longestWait
+		if any {
+			wait = next - w.mixer.Now()
 		}
-		wait := next - w.mixer.Now()
 		if wait <= 0 {
 			continue
 		}
 		timer.Reset(wait)
+		w.idle.Store(true)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-w.wakeC:
+		case j := <-w.helpC:
+			w.help(j)
 		}
+		w.idle.Store(false)
 	}
 }
 
@@ -269,9 +276,13 @@ func (w *worker) tickRoom(r *Room, n int64, now time.Duration) (keep bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			keep = false
+			stack := zap.Stack("stack")
+			if p, ok := v.(*partPanic); ok {
+				v, stack = p.value, zap.ByteString("stack", p.stack)
+			}
 			w.panics.Add(1)
 			w.mixer.log.Error("room panicked and is closed",
-				zap.String("room", r.id), zap.Int64("tick", n), zap.Any("panic", v), zap.Stack("stack"))
+				zap.String("room", r.id), zap.Int64("tick", n), zap.Any("panic", v), stack)
 			r.parked.Store(false) // it is closed: nothing must wake it
 			r.end(fmt.Errorf("%w: %v", ErrRoomPanicked, v))
 			r.teardown()
