@@ -8,12 +8,14 @@ ALL_TAGS := -tags '$(TAGS) e2e bench'
 ARGS     ?=#                 more flags for "make run": make run ARGS="--lan"
 FUZZTIME ?= 20s#             per fuzz target
 BENCH    ?= .#               which benchmarks
+CHURN_TIME ?= 2m#          how long bench-churn takes; 30m for the figure
+CAPACITY ?=#             flags of bench-capacity: go run ./internal/bench/capacity -h
 COUNT    ?= 1#               how often each benchmark runs; 10 for benchstat
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Not in go.mod, so that the tool's own dependencies stay out of the product.
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build test unit race e2e node-test lint fuzz bench bench-system cover clean deps deps-test
+.PHONY: help run build test unit race e2e node-test lint fuzz bench bench-system bench-capacity bench-churn bench-janus cover clean deps deps-test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -60,6 +62,16 @@ bench: deps ## benchmarks of the packages
 
 bench-system: deps-test build ## the figures of docs/performance.md: joins, delays, ticks, in real calls
 	$(GO) test -tags '$(TAGS) bench' -count=1 -v -timeout 30m ./internal/bench/...
+
+bench-capacity: build ## how many a node carries: server on core 0, crowd on core 1; CAPACITY="-only silent -time 60s" for less or more
+	$(GO) run $(GOFLAGS_) ./internal/bench/capacity $(CAPACITY)
+
+bench-churn: build ## coming and going, speakers in turn, 5 % loss, for CHURN_TIME
+	$(GO) run $(GOFLAGS_) ./internal/bench/capacity -only churn -churn $(strip $(CHURN_TIME)) $(CAPACITY)
+
+bench-janus: build ## the same crowd against Debian's Janus AudioBridge, which is installed if it is not there
+	command -v janus >/dev/null || apt-get install -y --no-install-recommends janus
+	$(GO) run $(GOFLAGS_) ./internal/bench/capacity -only 'janus-.*' $(CAPACITY)
 
 cover: deps ## coverage of the unit tests, as coverage.html
 	$(GO) test $(GOFLAGS_) -coverprofile coverage.out ./...

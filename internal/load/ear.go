@@ -164,8 +164,9 @@ func (e *ear) take(pcm []float32, at time.Duration, c *earCounts) {
 	}
 }
 
-// judge compares half a second with what should be in it. A voice is in it when most windows have its tone: concealment and time
-// stretching spoil some.
+// judge compares half a second with what should be in it. A voice that should be there is when two of the windows have its
+// tone, since concealment and time stretching spoil some; one that should not be there is only when all have it, since what
+// conceals a loss repeats a short piece, and so hums for a moment at frequencies of its own.
 func (e *ear) judge(to time.Duration, c *earCounts) {
 	own := e.voice()
 	want := e.view.expected(own, e.from, to)
@@ -179,7 +180,7 @@ func (e *ear) judge(to time.Duration, c *earCounts) {
 		for _, set := range e.sets {
 			n += int(set >> v & 1)
 		}
-		if n*2 > blockWindows {
+		if n == blockWindows {
 			heard |= 1 << v
 		}
 		if n >= 2 {

@@ -29,18 +29,17 @@ type peer struct {
 	checked time.Duration // when a packet was last authenticated
 
 	// what it sends
-	ssrc      uint32
-	seq       uint16
-	tsBase    uint32
-	levels    bool   // the audio level extension was agreed on
-	idle      *track // while it does not speak; nil: nothing
-	track     *track
-	pos       int
-	voice     int  // -1: none
-	hushLeft  int  // frames of the end of a talk
-	paused    bool // the next packet begins a talk spurt
-	slot      int  // in the loop's frame of slots; -1: in none
-	reportDue bool
+	ssrc     uint32
+	seq      uint16
+	tsBase   uint32
+	levels   bool   // the audio level extension was agreed on
+	idle     *track // while it does not speak; nil: nothing
+	track    *track
+	pos      int
+	voice    int  // -1: none
+	hushLeft int  // frames of the end of a talk
+	paused   bool // the next packet begins a talk spurt
+	slot     int  // in the loop's frame of slots; -1: in none
 }
 
 func newPeer(id int, name string, r *room, s socket) *peer {

@@ -37,11 +37,10 @@ type run struct {
 	tracks   tracks
 	wg       sync.WaitGroup // all goroutines
 
-	mu      sync.Mutex
-	nextID  int
-	joins   Joins
-	took    *hist
-	decoded int
+	mu     sync.Mutex
+	nextID int
+	joins  Joins
+	took   *hist
 }
 
 // chair is a seat in a room: somebody sits in it, or nobody when they have left.
@@ -65,17 +64,16 @@ func Measure(ctx context.Context, cfg Config) (*Report, error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
-	loops, stop := sync.WaitGroup{}, func() {}
+	var loops sync.WaitGroup
 	for _, l := range r.loops {
 		loops.Go(l.run)
 	}
-	stop = func() {
+	defer loops.Wait()
+	defer func() {
 		for _, l := range r.loops {
 			l.stop()
 		}
-		loops.Wait()
-	}
-	defer stop()
+	}()
 	defer r.signaler.close()
 	return r.measure(ctx)
 }
