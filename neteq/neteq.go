@@ -165,7 +165,7 @@ func New(cfg Config) (*NetEq, error) {
 }
 
 // Register says what payload type pt means. newDecoder makes the decoder, for 48 kHz and the channels of the Config, when
-// the first payload of that type is decoded; it is nil for "red", "CN" and "telephone-event".
+// the first payload of that type is decoded, and again when the source was skipped for a minute; it is nil for "red", "CN" and "telephone-event".
 func (n *NetEq) Register(pt uint8, f Format, newDecoder func() (Decoder, error)) error {
 	return n.reg.add(pt, f, newDecoder)
 }

@@ -394,3 +394,43 @@ func TestSkipAndReturn(t *testing.T) { // item 173
 		t.Errorf("delay %v after skipping, %v without", b, a)
 	}
 }
+
+// Decoders of a source that nobody has heard for a minute are given back (5.4), and it is heard as before when it is again.
+func TestDecodersAreGivenBack(t *testing.T) {
+	b := newBench(t, Config{})
+	made := 0
+	if err := b.n.Register(testPT+1, Format{Name: "L16", ClockRateHz: sampleRate}, func() (Decoder, error) { made++; return &pcmDecoder{channels: 1}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	b.sig = sine(300, 0.5)
+	send := func() {
+		p := b.next()
+		p.PayloadType = testPT + 1
+		b.insert(p, b.now+ms(1))
+	}
+	for _, c := range []struct {
+		skipped time.Duration
+		made    int
+	}{{0, 1}, {59 * time.Second, 1}, {61 * time.Second, 2}, {time.Second, 2}} {
+		for range c.skipped / ms(20) {
+			send()
+			for range 2 {
+				b.now += tickDuration
+				b.n.Skip(b.now)
+			}
+		}
+		concealed := b.n.Stats().ConcealedSamples
+		from := len(b.out)
+		for range 20 {
+			send()
+			b.tick()
+			b.tick()
+		}
+		if made != c.made || b.n.Stats().ConcealedSamples != concealed {
+			t.Errorf("after %v: %d decoders made, want %d", c.skipped, made, c.made)
+		}
+		if l := rms(b.out[from+30*millisecond:]); l < 0.33 {
+			t.Errorf("after %v: level %.3f", c.skipped, l)
+		}
+	}
+}

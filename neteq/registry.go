@@ -106,7 +106,7 @@ func (c *codec) fecSamples(payload []byte) int {
 	return opusFECSamples(payload)
 }
 
-// open returns the decoder, making it at first use; nil when that fails.
+// open returns the decoder, making it at first use, and after release; nil when that fails.
 func (c *codec) open() Decoder {
 	if c.decoder == nil && !c.broken && c.newDecoder != nil {
 		d, err := c.newDecoder()
@@ -117,4 +117,11 @@ func (c *codec) open() Decoder {
 		c.decoder = d
 	}
 	return c.decoder
+}
+
+// release forgets the decoders; open makes them again.
+func (r *registry) release() {
+	for _, c := range r.codecs {
+		c.decoder = nil
+	}
 }

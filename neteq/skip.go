@@ -7,11 +7,14 @@ import "time"
 const (
 	primePackets = 4
 	primeSamples = 80 * millisecond
+	// releaseTicks without being heard, a minute, give the decoders back: they are most of what a source costs in memory.
+	releaseTicks = 6000
 )
 
 // skipState holds what a source that is not heard keeps for its return.
 type skipState struct {
 	active bool
+	ticks  int                  // since it became active
 	slots  [primePackets]uint16 // newest packets passed, oldest first; their slots stay taken
 	count  int
 	// The newest thing passed was a silence description, with this timestamp: what goes on is its noise.
@@ -39,7 +42,8 @@ func (s *skipState) release(b *packetBuffer) {
 
 // Skip moves on by one tick without decoding: for a source nobody hears. Packets whose time passes are dropped, but for the
 // newest four, which bring the decoder back into step when Get is called again. The play position is kept exactly at the
-// target delay, which costs nothing while nobody listens.
+// target delay, which costs nothing while nobody listens. After a minute the decoders are forgotten; they are made again when the
+// source is heard again.
 func (n *NetEq) Skip(now time.Duration) {
 	n.ticks++
 	n.now = now
@@ -47,12 +51,15 @@ func (n *NetEq) Skip(now time.Duration) {
 	n.st.s.SkippedSamples += tickSamples
 	n.st.s.Operations[OpSkipped]++
 	if !n.skip.active {
-		n.skip.active = true
+		n.skip.active, n.skip.ticks = true, 0
 		n.skip.noise, n.skip.noiseTS = n.sid, n.endTS
 		n.st.endRun(false, true)
 		n.sync.clearFuture()
 		n.sync.appendZeros(overlapSamples)
 		n.restart(false)
+	}
+	if n.skip.ticks++; n.skip.ticks == releaseTicks {
+		n.reg.release()
 	}
 	if n.declared && n.buf.len() > 0 {
 		n.declared = false
