@@ -50,7 +50,8 @@ func TestCall(t *testing.T) {
 		require.NoError(t, err)
 		serve(t, p.Run)
 		c := newCall(t, s, voices, s.HTTP, "lossy", rig.Settings{"mediaPort": p.Addr().Port(), "hideCandidates": true})
-		c.requireMix(t, tolerance{level: 3, own: 40, moment: 25, within: 30 * time.Second})
+		// Who loses that much may be in the tier of 16 kb/s, whose coding noise between two tones is 33 dB below them.
+		c.requireMix(t, tolerance{level: 3, own: 30, moment: 25, within: 30 * time.Second})
 		up, down := p.Counts()
 		for _, n := range []netsim.Counts{up, down} {
 			require.Greater(t, n.Received, uint64(300), "the media went through the proxy")
