@@ -30,7 +30,7 @@ func (e edge) tool() bool { return slices.Contains(e.ours, "...") }
 var edges = []edge{
 	{"neteq", nil, nil,
 		"pure audio: packets and ticks in, samples out; whoever wants it as a library gets nothing else with it"},
-	{"mixer", []string{"neteq"}, []string{"go.uber.org/zap"},
+	{"mixer", []string{"neteq", "internal/loudness"}, []string{"go.uber.org/zap"},
 		"knows rooms and ticks, and has never heard of SDP, UDP or HTTP"},
 	{"sfu", []string{"mixer", "neteq"}, []string{"github.com/pion/", "go.uber.org/zap", "golang.org/x/sync", "golang.org/x/time", "golang.org/x/net", "golang.org/x/sys/unix"},
 		"the only package with a webrtc.PeerConnection; HTTP and JSON stay out of it"},
@@ -58,6 +58,8 @@ var edges = []edge{
 		"reads the parts' snapshots, so that no part knows a metrics library"},
 	{"internal/opus", nil, []string{"gopkg.in/hraban/opus.v2"},
 		"the only cgo; it satisfies neteq.Decoder and mixer.Encoder without importing either"},
+	{"internal/loudness", nil, nil,
+		"pure audio, like neteq"},
 	{"internal/resample", nil, nil,
 		"pure audio, like neteq"},
 	{"internal/codec", []string{"internal/resample"}, nil,
