@@ -235,7 +235,7 @@ func (x *spied) run(talkers ...*babble) {
 	}
 }
 
-// forkedRoom is a room in which four listeners are forked and joined at random: they speak, lose packets, and change the volumes of others. Two
+// forkedRoom is a room in which seven listeners are forked and joined at random: they speak, lose packets, and change the volumes of others. Two
 // more voices never stop, so that every seam is in the middle of sound; and on every tier somebody just listens, so that there is always
 // a bus to leave and to come back to.
 func forkedRoom(t testing.TB, seconds int, seed uint64) []*twin {
@@ -256,7 +256,7 @@ func forkedRoom(t testing.TB, seconds int, seed uint64) []*twin {
 		}
 		return l
 	}
-	for _, owner := range []string{"A", "B", "D", "E"} {
+	for _, owner := range []string{"A", "B", "D", "E", "F", "G", "H"} {
 		w := newTwin(t, x, config)
 		twins, listeners = append(twins, w), append(listeners, add(owner, w))
 	}
@@ -275,10 +275,10 @@ func forkedRoom(t testing.TB, seconds int, seed uint64) []*twin {
 			}
 		}
 		for i, l := range listeners {
-			if frame%50 == 10*i { // down by a step or two now and then, up again after ten seconds
+			if frame%50 == 7*i { // down by a step or two now and then, up again after ten seconds
 				l.SetReport(mixer.Report{Loss: []float64{0, 0, 0.05, 0.15}[max(0, rng.IntN(40)-36)]})
 			}
-			if rng.IntN(50) == 0 {
+			if rng.IntN(35) == 0 {
 				if err := l.SetGain("Z", []float32{0.5, 1}[rng.IntN(2)]); err != nil {
 					t.Fatal(err)
 				}

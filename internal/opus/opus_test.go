@@ -360,6 +360,76 @@ func TestSelfCheck(t *testing.T) {
 	t.Logf("encoder state: %d bytes", e.StateBytes())
 }
 
+// A fork stays the same through changes of rate, protection and frame length, as listeners get them that change their tier.
+func TestForkThroughTiers(t *testing.T) {
+	for _, complexity := range []int{2, 5, 9} {
+		e := mustEncoder(t, EncoderConfig{Channels: 1, BitrateBps: 40000, FEC: true, DTX: true, Complexity: complexity})
+		v := newVoice(4)
+		pcm := make([]float32, 1920)
+		a, b := make([]byte, 2600), make([]byte, 2600)
+		encode := func(e *Encoder, n int, out []byte) []byte {
+			k, err := e.Encode(pcm[:n], out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out[:k]
+		}
+		for range 20 {
+			v.fill(pcm[:960], 1)
+			encode(e, 960, a)
+		}
+		f, err := e.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range []struct{ bps, loss, n int }{{16000, 25, 1920}, {24000, 6, 960}, {40000, 0, 480}, {16000, 2, 1920}, {40000, 5, 960}} {
+			for _, x := range []*Encoder{e, f} {
+				if x.SetBitrate(s.bps) != nil || x.SetPacketLoss(s.loss) != nil {
+					t.Fatal("settings")
+				}
+			}
+			for k := range 10 {
+				v.fill(pcm[:s.n], 1)
+				if !bytes.Equal(encode(e, s.n, a), encode(f, s.n, b)) {
+					t.Fatalf("complexity %d, setting %d, frame %d differs", complexity, i, k)
+				}
+			}
+		}
+	}
+}
+
+// Direct current does not get through, at any tier.
+func TestNoDirectCurrent(t *testing.T) {
+	for _, s := range []struct{ bps, n int }{{40000, 960}, {24000, 960}, {16000, 1920}, {40000, 480}} {
+		e, d := mustEncoder(t, EncoderConfig{Channels: 1, BitrateBps: s.bps, FEC: true, Complexity: 9}), mustDecoder(t, 1)
+		v, pcm, out := newVoice(5), make([]float32, s.n), make([]byte, 2600)
+		sum, counted := 0.0, 0
+		for at := 0; at < 5*SampleRateHz; at += s.n {
+			v.fill(pcm, 1)
+			for i := range pcm {
+				pcm[i] += 0.5
+			}
+			n, err := e.Encode(pcm, out)
+			if err == nil {
+				n, err = d.Decode(out[:n], pcm)
+			}
+			if err != nil || n != s.n {
+				t.Fatal(n, err)
+			}
+			if at < SampleRateHz {
+				continue // the filter settles
+			}
+			for _, x := range pcm {
+				sum += float64(x)
+			}
+			counted += n
+		}
+		if dc := 20 * math.Log10(math.Abs(sum/float64(counted))+1e-9); dc > -60 {
+			t.Errorf("%d bit/s: %.1f dB of DC left of -6", s.bps, dc)
+		}
+	}
+}
+
 func TestNoAllocation(t *testing.T) {
 	pkts, _ := packets(t, voiceConfig, 20)
 	e, f, d := mustEncoder(t, voiceConfig), mustEncoder(t, voiceConfig), mustDecoder(t, 1)
