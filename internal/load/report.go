@@ -139,6 +139,10 @@ type Check struct {
 func (r *Report) judge(l Limits) {
 	g := &r.Generator
 	g.Why = []string{}
+	// Lists are never null in JSON.
+	r.Joins.Reasons = append([]string{}, r.Joins.Reasons...)
+	r.Audio.Examples = append([]string{}, r.Audio.Examples...)
+	g.CPUs = append([]int{}, g.CPUs...)
 	blame := func(when bool, format string, args ...any) {
 		if when {
 			g.Bottleneck = true

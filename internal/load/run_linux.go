@@ -20,7 +20,6 @@ import (
 const (
 	joinsAtOnce = 64
 	keepDTLS    = 2 * time.Second // after a handshake, to answer messages that come again
-	leaveWithin = 10 * time.Second
 	maxReasons  = 5
 )
 
@@ -125,6 +124,10 @@ func newSignaler(cfg *Config) (signaler, error) {
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure},
 	}
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	if cfg.Via == ViaJanus {
+		transport.MaxConnsPerHost = 0 // one is busy with waiting for events
+		return newJanus(base, client), nil
+	}
 	if cfg.Via == ViaWS {
 		client.Timeout = 0 // of the socket's whole life
 		transport.MaxConnsPerHost = 0

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// leaveWithin is how long leaving may take.
+const leaveWithin = 10 * time.Second
+
 // seat is what a participant asks for.
 type seat struct {
 	room, name string

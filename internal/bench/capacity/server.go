@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -50,34 +49,38 @@ func start(o *options, flags []string) (*server, error) {
 		return nil, err
 	}
 	s.cmd.Stderr = os.Stderr
-	return s, s.wait(out, func(line string) bool { return strings.HasPrefix(line, "parley ready") })
+	return s, s.wait(out, s.url+"/readyz")
 }
 
-// wait starts the process and reads its output until it is ready, and on until it ends.
-func (s *server) wait(out io.Reader, ready func(string) bool) error {
+// wait starts the process and returns when it answers at probe. Its output goes nowhere, but for the last of it when it fails.
+func (s *server) wait(out io.Reader, probe string) error {
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
 	s.ended = make(chan struct{})
-	up := make(chan struct{})
-	var once sync.Once
-	go func() { // stop waits
+	var said []string // once ended is closed
+	go func() {       // stop waits
 		defer close(s.ended)
 		for in := bufio.NewScanner(out); in.Scan(); {
-			if ready(in.Text()) {
-				once.Do(func() { close(up) })
-			}
+			said = append(said[max(0, len(said)-9):], in.Text())
 		}
 		_ = s.cmd.Wait()
 	}()
-	select {
-	case <-up:
-		return nil
-	case <-s.ended:
-	case <-time.After(30 * time.Second):
+	for range 300 {
+		select {
+		case <-s.ended:
+			return fmt.Errorf("%w:\n%s", errNotReady, strings.Join(said, "\n"))
+		case <-time.After(100 * time.Millisecond):
+		}
+		if res, err := http.Get(probe); err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
 	}
 	s.stop()
-	return errNotReady
+	return fmt.Errorf("%w:\n%s", errNotReady, strings.Join(said, "\n"))
 }
 
 // stop ends the server and removes its data.
@@ -182,7 +185,5 @@ func startJanus(o *options) (*server, error) {
 		return nil, err
 	}
 	s.cmd.Stderr = s.cmd.Stdout
-	return s, s.wait(out, func(line string) bool {
-		return strings.Contains(line, "HTTP/Janus sessions watchdog") || strings.Contains(line, "HTTP webserver started")
-	})
+	return s, s.wait(out, s.url+"/janus/info")
 }
