@@ -53,7 +53,7 @@ fuzz: deps ## every fuzz target for FUZZTIME
 		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
 			$(GO) test $(GOFLAGS_) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(strip $(FUZZTIME)) \
-				-fuzzminimizetime 1s $$pkg; \
+				-fuzzminimizetime 10x $$pkg; \
 		done; \
 	done
 
