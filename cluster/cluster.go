@@ -65,6 +65,9 @@ func New(cfg Config) (*Cluster, error) {
 	if cfg.wall == nil {
 		cfg.wall = time.Now
 	}
+	if cfg.decode == nil {
+		cfg.decode = decode
+	}
 	c := &Cluster{
 		cfg: cfg, log: cfg.Log.Named("cluster"), start: time.Now(), mailbox: newMailbox(), wake: make(chan struct{}, 1),
 		peers: map[string]*peer{}, gone: map[string]tombstone{}, own: map[string]*Room{}, rooms: map[string]*roomEntry{},
@@ -223,7 +226,7 @@ func (c *Cluster) tick(now time.Duration) {
 // receive acts on one message.
 func (c *Cluster) receive(l letter, now time.Duration) {
 	c.stats.Received++
-	m, err := decode(l.subject, l.data)
+	m, err := c.cfg.decode(l.subject, l.data)
 	if err != nil {
 		c.stats.DeadLetters++
 		c.log.Debug("dead letter", zap.String("subject", l.subject), zap.Int("bytes", len(l.data)), zap.Error(err))

@@ -34,6 +34,9 @@ type Config struct {
 	wall func() time.Time
 	// forgetful nodes keep no directory of others' rooms: simulations of very many nodes in one process.
 	forgetful bool
+	// decode replaces decode, for simulations: what a thousand nodes in one process read is decoded once. Messages are
+	// read only.
+	decode func(subject string, data []byte) (*message, error)
 }
 
 // NATSConfig chooses between three buses: a server in this process that opens no port (the zero value, but for Dir), one

@@ -152,7 +152,7 @@ func (c *Cluster) setState(p *peer, s State, now time.Duration) {
 
 // judge looks at every node that is late or accused.
 func (c *Cluster) judge(now time.Duration) {
-	unheard := c.announceInterval()*5/2 // for those that nobody on this side of a partition watches
+	unheard := c.announceInterval() * 5 / 2 // for those that nobody on this side of a partition watches
 	for _, p := range c.peers {
 		if p.State == Dead {
 			if c.quorum && now-p.died > forgetAfter {

@@ -30,9 +30,12 @@ func (c *Cluster) Fallbacks(room string, region string, n int) []Member {
 }
 
 func (c *Cluster) view(room string) (_ View, orphan bool) {
-	v := View{Self: c.self.Node, Members: c.members()}
-	for i := range v.Members {
-		v.Members[i].Load.Used += c.guessed[v.Members[i].Node]
+	v := View{Self: c.self.Node, Members: make([]Member, 0, 1+len(c.peers))}
+	v.Members = append(v.Members, c.self)
+	for _, p := range c.peers {
+		m := p.Member
+		m.Load.Used += c.guessed[m.Node]
+		v.Members = append(v.Members, m)
 	}
 	if c.own[room] != nil {
 		v.Present = append(v.Present, c.self.Node)

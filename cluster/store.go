@@ -24,6 +24,8 @@ const (
 	// storeTimeout bounds one attempt when the caller's context does not; elections in JetStream take up to 9 s.
 	storeTimeout = 5 * time.Second
 	storeRetry   = 500 * time.Millisecond
+	// laterTimeout bounds an attempt of Later's, which has others.
+	laterTimeout = time.Second
 )
 
 // replicas is how many copies the store keeps in a cluster of that size: an odd number, so that a majority is cheap.
@@ -219,21 +221,27 @@ func (s *Store) run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	conn, err := s.bus.connect("store")
+	again := make(chan struct{}, 1) // the connection is back: what was followed must be followed anew
+	conn, err := s.bus.connect("store", nats.ReconnectHandler(func(*nats.Conn) {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	}))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.follow(ctx, conn) })
+	group.Go(func() error { return s.follow(ctx, conn, again) })
 	group.Go(func() error { return s.writeLater(ctx) })
 	return group.Wait()
 }
 
 // follow opens the bucket and follows it; whenever that breaks, again.
-func (s *Store) follow(ctx context.Context, conn *nats.Conn) error {
+func (s *Store) follow(ctx context.Context, conn *nats.Conn, again <-chan struct{}) error {
 	for {
-		err := s.followOnce(ctx, conn)
+		err := s.followOnce(ctx, conn, again)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -244,7 +252,7 @@ func (s *Store) follow(ctx context.Context, conn *nats.Conn) error {
 	}
 }
 
-func (s *Store) followOnce(ctx context.Context, conn *nats.Conn) error {
+func (s *Store) followOnce(ctx context.Context, conn *nats.Conn, again <-chan struct{}) error {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return err
@@ -274,6 +282,8 @@ func (s *Store) followOnce(ctx context.Context, conn *nats.Conn) error {
 			default:
 				s.changed(e)
 			}
+		case <-again:
+			return errors.New("connection was lost")
 		case <-ctx.Done():
 			return nil
 		}
@@ -354,13 +364,7 @@ func (s *Store) writeLater(ctx context.Context) error {
 			if !any {
 				break
 			}
-			var err error
-			if value == nil {
-				err = s.Delete(ctx, key)
-			} else {
-				_, err = s.Put(ctx, key, value)
-			}
-			if err != nil {
+			if err := s.writeNow(ctx, key, value); err != nil {
 				if !pause(ctx, storeRetry) {
 					return nil
 				}
@@ -369,6 +373,16 @@ func (s *Store) writeLater(ctx context.Context) error {
 			s.written(key, value)
 		}
 	}
+}
+
+func (s *Store) writeNow(ctx context.Context, key string, value []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, laterTimeout)
+	defer cancel()
+	if value == nil {
+		return s.Delete(ctx, key)
+	}
+	_, err := s.Put(ctx, key, value)
+	return err
 }
 
 func (s *Store) nextLater() (key string, value []byte, any bool) {
