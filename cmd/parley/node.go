@@ -89,7 +89,7 @@ func (n *node) buildMedia() error {
 	}
 	audio := n.cfg.Audio
 	n.mixer, err = mixer.New(mixer.Config{
-		NewDecoder: newDecoder, NewEncoder: newEncoder, Speakers: audio.Speakers, Log: n.log,
+		NewDecoder: newDecoder, NewEncoder: newEncoder, Speakers: audio.Speakers, KeyTones: audio.KeyTones, Log: n.log,
 		Encoder: mixer.EncoderConfig{
 			Channels: 1, BitrateBps: audio.Bitrate, FEC: audio.FEC, DTX: audio.DTX, Complexity: audio.Complexity,
 		},

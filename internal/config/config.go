@@ -114,6 +114,7 @@ type Audio struct {
 	FEC        bool `yaml:"fec" help:"In-band forward error correction."`
 	DTX        bool `yaml:"dtx" help:"Send next to nothing in silence."`
 	Speakers   int  `yaml:"speakers" help:"How many speak at a time, the loudest; nobody else is decoded. 0: all, which are then all decoded."`
+	KeyTones   bool `yaml:"key_tones" help:"Telephone keys that somebody presses (RFC 4733) are heard by the others."`
 }
 
 // Policies of cluster.placement.

@@ -128,6 +128,7 @@ func TestEveryKeyByEveryWay(t *testing.T) {
 		"turn.listen": ":3479", "turn.tls_listen": "", "turn.secret": secret, "turn.realm": "r", "turn.credential_ttl": "1m30s",
 		"turn.relay_ports": "30000-30100", "rooms.max_participants": "5", "rooms.max_total": "6", "rooms.empty_timeout": "0s",
 		"audio.bitrate": "16000", "audio.complexity": "5", "audio.fec": "false", "audio.dtx": "false", "audio.speakers": "3",
+		"audio.key_tones": "true",
 		"log.level": "debug", "log.format": "json", "drain_timeout": "3s",
 		"cluster.node": "a-1", "cluster.region": "eu", "cluster.url": "https://a.example", "cluster.size": "3",
 		"cluster.placement": "extend", "cluster.listen": "10.0.0.1:10300", "cluster.routes": "a.example:10300,10.0.0.2:10300",
