@@ -129,7 +129,7 @@ func TestEveryKeyByEveryWay(t *testing.T) {
 		"turn.relay_ports": "30000-30100", "rooms.max_participants": "5", "rooms.max_total": "6", "rooms.empty_timeout": "0s",
 		"audio.bitrate": "16000", "audio.complexity": "5", "audio.fec": "false", "audio.dtx": "false", "audio.speakers": "3",
 		"audio.key_tones": "true",
-		"log.level": "debug", "log.format": "json", "drain_timeout": "3s",
+		"log.level":       "debug", "log.format": "json", "drain_timeout": "3s",
 		"cluster.node": "a-1", "cluster.region": "eu", "cluster.url": "https://a.example", "cluster.size": "3",
 		"cluster.placement": "extend", "cluster.listen": "10.0.0.1:10300", "cluster.routes": "a.example:10300,10.0.0.2:10300",
 		"cluster.key": secret, "cluster.trunk_listen": ":10400", "cluster.trunk_address": "203.0.113.9:10400",
