@@ -92,6 +92,9 @@ func drive(t testing.TB, n *NetEq, input []byte) {
 				p.Timestamp += uint32(step) * 7
 			case step < 230:
 				p.Timestamp -= 1920
+			case step < 234: // a pause
+				p.Timestamp += uint32(step) * 500
+				now += samplesToTime(int64(step) * 500)
 			default:
 				p.Timestamp += uint32(f.byte()) << 24
 			}
@@ -110,6 +113,9 @@ func drive(t testing.TB, n *NetEq, input []byte) {
 				payload[i] = f.byte()
 			}
 			p.Payload = payload[:k]
+			if p.PayloadType == 63 && op >= 128 { // as browsers send it
+				p.Payload = redPayload(111, []uint32{1920, 960}, []byte{0x48, op, 3}, []byte{0x48, 1, op}, []byte{0x48, 7, 7})
+			}
 			at := now - time.Duration(f.byte()%16)*time.Millisecond
 			_ = n.Insert(&p, at) // any error is fine
 		case 4, 5, 6:
