@@ -42,6 +42,8 @@ var edges = []edge{
 		"datagrams between nodes: it knows neither mixer nor store, and of neteq the packet alone"},
 	{"cluster/trunk/media", []string{"cluster/trunk", "neteq"}, nil,
 		"which packets go to other nodes, and what becomes of those that come; the mixer is behind an interface"},
+	{"cluster/link", []string{"cluster", "cluster/trunk", "cluster/trunk/media", "sfu", "mixer", "neteq"}, []string{"go.uber.org/zap", "golang.org/x/sync"},
+		"joins the sfu's rooms with those of other nodes; the sfu knows nothing of NATS, the cluster nothing of participants"},
 	{"cluster", nil, []string{"github.com/nats-io/", "go.uber.org/zap", "golang.org/x/sync"},
 		"moves names and opaque bytes; knows neither participants nor packets"},
 	{"static", nil, nil,

@@ -42,7 +42,7 @@ const (
 func (n *Node) SetMuted(_ context.Context, by, participant string, muted bool) error {
 	p, err := n.find(participant)
 	if err != nil {
-		return err
+		return n.muteRemote(by, participant, muted, err)
 	}
 	shown := bySelf
 	if by != participant {
@@ -57,22 +57,27 @@ func (n *Node) SetMuted(_ context.Context, by, participant string, muted bool) e
 			}
 		}
 	}
-	r := p.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !muted && shown != bySelf && p.info.Muted && p.mutedBy == bySelf {
-		return fmt.Errorf("unmute %q: %w", participant, ErrForbidden)
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	return p.room.mute(p, shown, muted)
+}
+
+// muteRemote has the node of a participant do it, if it is in the same room; else it returns unknown.
+func (n *Node) muteRemote(by, participant string, muted bool, unknown error) error {
+	admin, err := n.find(by)
+	if err != nil {
+		return unknown
 	}
-	p.uplink.setMuted(muted)
-	if p.info.Muted == muted {
-		return nil
+	admin.room.mu.Lock()
+	defer admin.room.mu.Unlock()
+	switch other := admin.room.remotes[participant]; {
+	case other == nil:
+		return unknown
+	case !admin.admin:
+		return fmt.Errorf("mute %q: %w", participant, ErrForbidden)
+	default:
+		return admin.room.muteElsewhere(other, by, muted)
 	}
-	p.info.Muted, p.mutedBy = muted, shown
-	r.tell(p, ParticipantEvent{Change: ChangeUpdated, Participant: p.info})
-	if !p.events.push(MuteEvent{Muted: muted, By: shown}) {
-		n.dismiss(p, ReasonTimeout)
-	}
-	return nil
 }
 
 // MaxVolume is the most by which a participant may raise somebody else for itself: +18 dB.
@@ -85,7 +90,7 @@ func (n *Node) SetVolume(_ context.Context, participant, other string, volume fl
 	if err != nil {
 		return err
 	}
-	if o, err := n.find(other); err != nil || o.room != p.room {
+	if !p.room.hosts(other) {
 		return fmt.Errorf("volume of %q: %w", other, ErrNoParticipant)
 	}
 	if !(volume >= 0 && volume <= MaxVolume) {
@@ -94,7 +99,7 @@ func (n *Node) SetVolume(_ context.Context, participant, other string, volume fl
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id := range p.volumes { // of those who have left
-		if o, err := n.find(id); err != nil || o.room != p.room {
+		if !p.room.hosts(id) {
 			delete(p.volumes, id)
 		}
 	}

@@ -21,5 +21,5 @@
 //	uplink.mu                one writer at a time into the mixer's source
 //	eventQueue.mu
 //
-// No lock is held while an Observer runs.
+// No lock is held while an Observer runs. A Fabric is called with room.mu held, its Talker with uplink.mu.
 package sfu

@@ -29,6 +29,7 @@ func (n *Node) Join(ctx context.Context, req JoinRequest) (Joined, error) {
 		info: ParticipantInfo{ID: id, Name: req.Name, Kind: req.Kind},
 	}
 	p.joined = n.now()
+	p.since = p.joined.UnixMilli()
 	p.presence.since = p.joined
 	p.attached = req.Kind == KindWebSocket
 	if req.Observer != nil {

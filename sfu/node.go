@@ -73,6 +73,8 @@ type Node struct {
 	tcp          tcpMux // nil without
 	counters     counters
 	trackSerial  atomic.Uint64
+	fabric       Fabric       // nil: alone
+	lastEpoch    atomic.Int64 // see sourceEpoch
 
 	started chan struct{}  // closed when the media sockets are served
 	ending  chan struct{}  // closed when Run is about to return

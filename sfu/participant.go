@@ -40,6 +40,8 @@ type participant struct {
 	// guarded by room.mu
 	info    ParticipantInfo
 	mutedBy string
+	since   int64 // see Presence.Since
+	score   int   // of its connection, as the other nodes were told
 
 	// used by the node's ticker only
 	meter statsMeter
@@ -188,9 +190,10 @@ func (p *participant) hear(t *upTrack, arrival time.Duration) bool {
 	if p2, err := p.current(); err != nil || p2 != t.p {
 		return false
 	}
+	config := t.p.sourceConfig()
 	heard, made, err := p.uplink.hear(t, arrival, func() (*mixer.Source, error) {
-		return p.room.mix.AddSource(t.p.sourceConfig())
-	})
+		return p.room.mix.AddSource(config)
+	}, func(s *mixer.Source) Talker { return p.talker(s, config.Formats) })
 	if err != nil {
 		p.log.Warn("add a source", zap.Error(err))
 		return false

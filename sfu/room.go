@@ -1,9 +1,12 @@
 package sfu
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/mixer"
@@ -15,7 +18,9 @@ type room struct {
 	mix *mixer.Room
 
 	mu      sync.Mutex
-	members []*participant // in the order they came
+	members []*participant           // in the order they came
+	remotes map[string]*remoteMember // on other nodes, by participant
+	side    atomic.Pointer[side]
 
 	// guarded by Node.mu
 	emptySince time.Time // zero while somebody is in it
@@ -26,19 +31,26 @@ type room struct {
 	qualities []Quality
 }
 
-// size returns the number of members.
+// size returns how many are in the room, on whichever node.
 func (r *room) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.members)
+	return len(r.members) + len(r.remotes)
 }
 
 // enter seats p, tells the others and returns everybody.
 func (r *room) enter(p *participant) []ParticipantInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.join(p.node.fabric)
 	r.members = append(r.members, p)
-	r.tell(p, ParticipantEvent{Change: ChangeJoined, Participant: p.info})
+	change := ChangeJoined
+	if old := r.remotes[p.id]; old != nil { // it was on another node until now
+		change = ChangeUpdated
+		p.since = max(p.since, old.Since+1)
+	}
+	r.tell(p, ParticipantEvent{Change: change, Participant: p.info})
+	r.show(p)
 	return r.roster()
 }
 
@@ -52,15 +64,28 @@ func (r *room) exit(p *participant, reason string) int {
 	}
 	r.members = slices.Delete(r.members, i, i+1)
 	p.info.Speaking, p.info.Publish = false, false
-	r.tell(p, ParticipantEvent{Change: ChangeLeft, Participant: p.info, Reason: reason})
+	if now := r.remotes[p.id]; now != nil {
+		r.tell(p, ParticipantEvent{Change: ChangeUpdated, Participant: now.ParticipantInfo})
+	} else {
+		r.tell(p, ParticipantEvent{Change: ChangeLeft, Participant: p.info, Reason: reason})
+	}
+	if f := r.share(); f != nil {
+		f.Hide(p.id, reason)
+	}
+	if len(r.members) == 0 {
+		r.part()
+	}
 	return len(r.members)
 }
 
-// roster lists everybody. Under mu.
+// roster lists everybody, on whichever node. Under mu.
 func (r *room) roster() []ParticipantInfo {
-	out := make([]ParticipantInfo, len(r.members))
+	out := make([]ParticipantInfo, len(r.members), len(r.members)+len(r.remotes))
 	for i, m := range r.members {
 		out[i] = m.info
+	}
+	for _, o := range r.others() {
+		out = append(out, o.ParticipantInfo)
 	}
 	return out
 }
@@ -85,6 +110,25 @@ func (r *room) update(p *participant, change func(*ParticipantInfo)) {
 		return
 	}
 	r.tell(p, ParticipantEvent{Change: ChangeUpdated, Participant: p.info})
+	r.show(p)
+}
+
+// mute changes whether p is heard, in the name of by, who may be itself. Under mu.
+func (r *room) mute(p *participant, by string, muted bool) error {
+	if !muted && by != bySelf && p.info.Muted && p.mutedBy == bySelf {
+		return fmt.Errorf("unmute %q: %w", p.id, ErrForbidden)
+	}
+	p.uplink.setMuted(muted)
+	if p.info.Muted == muted {
+		return nil
+	}
+	p.info.Muted, p.mutedBy = muted, by
+	r.tell(p, ParticipantEvent{Change: ChangeUpdated, Participant: p.info})
+	r.show(p)
+	if !p.events.push(MuteEvent{Muted: muted, By: by}) {
+		p.node.dismiss(p, ReasonTimeout)
+	}
+	return nil
 }
 
 // chat sends a line of text to everybody, the sender included: its own line comes back in the order all see.
@@ -92,6 +136,9 @@ func (r *room) chat(e ChatEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tell(nil, e)
+	if f := r.share(); f != nil {
+		f.Chat(e)
+	}
 }
 
 // sendLevels tells everybody who is how loud, if that is news. The node's ticker calls it ten times a second.
@@ -105,11 +152,14 @@ func (r *room) sendLevels() {
 	}
 	now := make([]Level, 0, len(r.levels))
 	for _, l := range r.levels {
-		m := r.find(l.Owner)
-		if m == nil {
+		switch m, o := r.member(l.Owner), r.remotes[l.Owner]; {
+		case m != nil:
+			m.info.Speaking = l.Speaking
+		case o != nil:
+			o.Speaking = l.Speaking
+		default:
 			continue
 		}
-		m.info.Speaking = l.Speaking
 		now = append(now, Level{Participant: l.Owner, LevelDBov: math.Round(float64(l.LevelDBov)), Speaking: l.Speaking})
 	}
 	if slices.Equal(now, r.lastSent) {
@@ -119,8 +169,8 @@ func (r *room) sendLevels() {
 	r.tell(nil, LevelsEvent{Levels: now})
 }
 
-// find returns the member with this id. Under mu.
-func (r *room) find(id string) *participant {
+// member returns the participant of this node with this id. Under mu.
+func (r *room) member(id string) *participant {
 	for _, m := range r.members {
 		if m.id == id {
 			return m
@@ -136,13 +186,28 @@ func (r *room) list() []*participant {
 	return slices.Clone(r.members)
 }
 
-// sendQualities tells everybody how good whose connection is, if that has changed. Once a second, the node's ticker.
+// sendQualities tells everybody how good whose connection is, if that has changed: now are those of this node. Once a
+// second, the node's ticker.
 func (r *room) sendQualities(now []Quality) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.side.Load() != nil {
+		for _, q := range now {
+			if m := r.member(q.Participant); m != nil && m.score != q.Score {
+				m.score = q.Score
+				r.show(m)
+			}
+		}
+		for id, o := range r.remotes {
+			if o.Score > 0 && r.member(id) == nil {
+				now = append(now, Quality{id, o.Score})
+			}
+		}
+		slices.SortFunc(now, func(a, b Quality) int { return cmp.Compare(a.Participant, b.Participant) })
+	}
 	if slices.Equal(now, r.qualities) {
 		return
 	}
 	r.qualities = now
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.tell(nil, QualityEvent{Qualities: now})
 }

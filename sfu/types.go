@@ -129,6 +129,7 @@ const (
 	ReasonKicked    = "kicked"     //
 	ReasonDraining  = "draining"   // the server stops
 	ReasonRoomError = "room_error" // the room failed
+	ReasonNodeLost  = "node_lost"  // the node it was on is gone
 )
 
 // Stats is what the server knows about one participant's media. Up is from the participant to the server.

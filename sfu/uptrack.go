@@ -23,6 +23,7 @@ const trackIdle = 500 * time.Millisecond
 type uplink struct {
 	mu      sync.Mutex
 	source  *mixer.Source // nil while nobody is heard
+	talker  Talker        // the same to other nodes; nil when there are none
 	current *upTrack
 	last    time.Duration // arrival of the last packet pushed
 	muted   bool
@@ -56,12 +57,16 @@ func (u *uplink) push(t *upTrack, p *neteq.Packet, arrival time.Duration) pushRe
 	if !u.source.Push(p, arrival) {
 		return pushFull
 	}
+	if u.talker != nil {
+		u.talker.Push(p, arrival)
+	}
 	return pushed
 }
 
-// hear makes t the track that is heard, unless a newer one is. makeSource is called when there is no source yet.
-// It reports whether t is heard now and whether a source was made.
-func (u *uplink) hear(t *upTrack, arrival time.Duration, makeSource func() (*mixer.Source, error)) (heard, made bool, err error) {
+// hear makes t the track that is heard, unless a newer one is. makeSource is called when there is no source yet, and
+// makeTalker for every track, since packets count from anywhere. It reports whether t is heard now and whether a source was
+// made.
+func (u *uplink) hear(t *upTrack, arrival time.Duration, makeSource func() (*mixer.Source, error), makeTalker func(*mixer.Source) Talker) (heard, made bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if c := u.current; c != nil && c.serial > t.serial && arrival-u.last < trackIdle {
@@ -75,6 +80,10 @@ func (u *uplink) hear(t *upTrack, arrival time.Duration, makeSource func() (*mix
 		s.SetMuted(u.muted)
 		u.source, made = s, true
 	}
+	if u.current != t {
+		u.quit()
+		u.talker = makeTalker(u.source)
+	}
 	u.current, u.last = t, arrival
 	u.asking.Store(t)
 	return true, made, nil
@@ -85,6 +94,7 @@ func (u *uplink) silence() bool {
 	u.mu.Lock()
 	s := u.source
 	u.source, u.current = nil, nil
+	u.quit()
 	u.asking.Store(nil)
 	u.mu.Unlock()
 	if s == nil {
@@ -92,6 +102,14 @@ func (u *uplink) silence() bool {
 	}
 	s.Close()
 	return true
+}
+
+// quit ends what is sent to other nodes. Under mu.
+func (u *uplink) quit() {
+	if u.talker != nil {
+		u.talker.Close()
+		u.talker = nil
+	}
 }
 
 // setMuted makes the source silent or not, also one that is made later.
