@@ -68,7 +68,7 @@ type Decision struct {
 //
 // A room stays on one node (affinity) until that node is full (spill) or the client's region has a node of its own
 // (region). A new room stays where its first client came, unless that node is clearly busier than its neighbours. A room
-// whose nodes have all failed goes to the node chosen by hash among those not too busy, so that its people, who come
+// whose nodes have all failed or are draining goes to the node chosen by hash among those not too busy, so that its people, who come
 // back in different places, meet on one.
 func Place(v View, room string, hint Hint, policy Policy) Decision {
 	p := newPlacement(v, room, hint, policy)
@@ -82,7 +82,7 @@ func Place(v View, room string, hint Hint, policy Policy) Decision {
 	if target, reason, found := p.choose(); found {
 		return p.to(target, reason)
 	}
-	return Decision{Action: Refuse, Node: self, Reason: "full"}
+	return Decision{Action: Refuse, Node: *self, Reason: "full"}
 }
 
 // Fallbacks are the nodes that a client of a room at this node should try, in this order, when this node fails: those
@@ -90,14 +90,18 @@ func Place(v View, room string, hint Hint, policy Policy) Decision {
 func Fallbacks(v View, room string, hint Hint, policy Policy, n int) []Member {
 	hint.Failed = append(slices.Clone(hint.Failed), v.Self)
 	p := newPlacement(v, room, hint, policy)
-	all := p.where(func(m Member) bool { return p.fits(m) })
-	slices.SortFunc(all, func(a, b Member) int {
+	all := p.where(p.fits)
+	slices.SortFunc(all, func(a, b *Member) int {
 		return cmp.Or(
 			-cmp.Compare(rank(p.present(a)), rank(p.present(b))),
 			-cmp.Compare(rank(p.near(a)), rank(p.near(b))),
 			cmp.Compare(score(room, a.Node), score(room, b.Node)), cmp.Compare(a.Node, b.Node))
 	})
-	return all[:min(n, len(all))]
+	out := make([]Member, 0, n)
+	for _, m := range all[:min(n, len(all))] {
+		out = append(out, *m)
+	}
+	return out
 }
 
 func rank(b bool) int {
@@ -114,7 +118,7 @@ type placement struct {
 	hint   Hint
 	full   float64
 	region string
-	lost   bool // the room was somewhere, and all of that has failed
+	lost   bool // the room was somewhere, and all of that has failed or takes nobody any more
 }
 
 func newPlacement(v View, room string, hint Hint, policy Policy) *placement {
@@ -124,36 +128,38 @@ func newPlacement(v View, room string, hint Hint, policy Policy) *placement {
 	}
 	self, _ := p.find(v.Self)
 	p.region = self.Region
-	if hint.Region != "" && slices.ContainsFunc(v.Members, func(m Member) bool { return p.usable(m) && m.Region == hint.Region }) {
+	if hint.Region != "" && len(p.where(func(m *Member) bool { return p.usable(m) && m.Region == hint.Region })) > 0 {
 		p.region = hint.Region
 	}
 	p.lost = len(hint.Failed) > 0
 	return p
 }
 
-func (p *placement) find(node string) (Member, bool) {
-	i := slices.IndexFunc(p.v.Members, func(m Member) bool { return m.Node == node })
-	if i < 0 {
-		return Member{}, false
+// find is the member of that name, and an empty one if there is none.
+func (p *placement) find(node string) (_ *Member, found bool) {
+	for i := range p.v.Members {
+		if p.v.Members[i].Node == node {
+			return &p.v.Members[i], true
+		}
 	}
-	return p.v.Members[i], true
+	return &Member{}, false
 }
 
-func (p *placement) self(m Member) bool { return m.Node == p.v.Self }
+func (p *placement) self(m *Member) bool { return m.Node == p.v.Self }
 
 // usable: it lives, wants clients, and can be reached.
-func (p *placement) usable(m Member) bool {
+func (p *placement) usable(m *Member) bool {
 	return m.State == Alive && !m.Draining && (m.URL != "" || p.self(m)) && !slices.Contains(p.hint.Failed, m.Node)
 }
 
-func (p *placement) fits(m Member) bool    { return p.usable(m) && m.Load.Used < p.full }
-func (p *placement) near(m Member) bool    { return m.Region == p.region }
-func (p *placement) present(m Member) bool { return slices.Contains(p.v.Present, m.Node) }
+func (p *placement) fits(m *Member) bool    { return p.usable(m) && m.Load.Used < p.full }
+func (p *placement) near(m *Member) bool    { return m.Region == p.region }
+func (p *placement) present(m *Member) bool { return slices.Contains(p.v.Present, m.Node) }
 
-func (p *placement) where(ok func(Member) bool) []Member {
-	var out []Member
-	for _, m := range p.v.Members {
-		if ok(m) {
+func (p *placement) where(ok func(*Member) bool) []*Member {
+	var out []*Member
+	for i := range p.v.Members {
+		if m := &p.v.Members[i]; ok(m) {
 			out = append(out, m)
 		}
 	}
@@ -161,42 +167,43 @@ func (p *placement) where(ok func(Member) bool) []Member {
 }
 
 // choose finds the node; false: none has room.
-func (p *placement) choose() (_ Member, reason string, found bool) {
-	alive := p.where(func(m Member) bool { return p.present(m) && p.usable(m) })
+func (p *placement) choose() (_ *Member, reason string, found bool) {
+	alive := p.where(func(m *Member) bool { return p.present(m) && p.usable(m) })
 	if len(alive) == 0 {
+		p.lost = p.lost || len(p.v.Present) > 0
 		return p.chooseNew()
 	}
-	if here := p.where(func(m Member) bool { return p.present(m) && p.near(m) && p.fits(m) }); len(here) > 0 {
+	if here := p.where(func(m *Member) bool { return p.present(m) && p.near(m) && p.fits(m) }); len(here) > 0 {
 		return p.leastBusy(here), "affinity", true
 	}
-	if local := p.where(func(m Member) bool { return p.near(m) && p.fits(m) }); len(local) > 0 {
+	if local := p.where(func(m *Member) bool { return p.near(m) && p.fits(m) }); len(local) > 0 {
 		reason := "region"
 		if slices.ContainsFunc(alive, p.near) {
 			reason = "spill"
 		}
 		return p.pick(local), reason, true
 	}
-	if far := p.where(func(m Member) bool { return p.present(m) && p.fits(m) }); len(far) > 0 {
+	if far := p.where(func(m *Member) bool { return p.present(m) && p.fits(m) }); len(far) > 0 {
 		return p.leastBusy(far), "affinity", true
 	}
 	if any := p.where(p.fits); len(any) > 0 {
 		return p.pick(any), "spill", true
 	}
-	return Member{}, "", false
+	return nil, "", false
 }
 
 // chooseNew finds the node for a room that is nowhere.
-func (p *placement) chooseNew() (_ Member, reason string, found bool) {
-	all := p.where(func(m Member) bool { return p.near(m) && p.fits(m) })
+func (p *placement) chooseNew() (_ *Member, reason string, found bool) {
+	all := p.where(func(m *Member) bool { return p.near(m) && p.fits(m) })
 	if len(all) == 0 {
 		all = p.where(p.fits)
 	}
 	if len(all) == 0 {
-		return Member{}, "", false
+		return nil, "", false
 	}
 	if p.lost {
 		calm := notBusy(all)
-		return calm[slices.IndexFunc(calm, func(m Member) bool { return m.Node == chosen(p.room, names(calm)) })], "orphan", true
+		return calm[slices.Index(names(calm), chosen(p.room, names(calm)))], "orphan", true
 	}
 	return p.pick(all), "new room", true
 }
@@ -204,12 +211,12 @@ func (p *placement) chooseNew() (_ Member, reason string, found bool) {
 // pick takes this node if it is among the candidates and not busier than most, else the less busy of the two that the
 // room's hash names: two choices balance nearly as well as the best of all, and a thousand nodes that decide at the same
 // moment do not all choose the same one.
-func (p *placement) pick(all []Member) Member {
+func (p *placement) pick(all []*Member) *Member {
 	calm := notBusy(all)
 	if i := slices.IndexFunc(calm, p.self); i >= 0 {
 		return calm[i]
 	}
-	slices.SortFunc(calm, func(a, b Member) int { return cmp.Compare(score(p.room, a.Node), score(p.room, b.Node)) })
+	slices.SortFunc(calm, func(a, b *Member) int { return cmp.Compare(score(p.room, a.Node), score(p.room, b.Node)) })
 	if len(calm) > 1 && calm[1].Load.Used < calm[0].Load.Used {
 		return calm[1]
 	}
@@ -217,22 +224,22 @@ func (p *placement) pick(all []Member) Member {
 }
 
 // leastBusy prefers this node among nodes where the room is already.
-func (p *placement) leastBusy(all []Member) Member {
+func (p *placement) leastBusy(all []*Member) *Member {
 	if i := slices.IndexFunc(all, p.self); i >= 0 {
 		return all[i]
 	}
-	return slices.MinFunc(all, func(a, b Member) int {
+	return slices.MinFunc(all, func(a, b *Member) int {
 		return cmp.Or(cmp.Compare(a.Load.Used, b.Load.Used), cmp.Compare(a.Node, b.Node))
 	})
 }
 
 // notBusy leaves out those clearly above the mean; it never leaves out all.
-func notBusy(all []Member) []Member {
+func notBusy(all []*Member) []*Member {
 	mean := 0.0
 	for _, m := range all {
 		mean += m.Load.Used / float64(len(all))
 	}
-	var out []Member
+	var out []*Member
 	for _, m := range all {
 		if m.Load.Used <= mean*aboveMean+aboveBase {
 			out = append(out, m)
@@ -241,7 +248,7 @@ func notBusy(all []Member) []Member {
 	return out
 }
 
-func names(all []Member) []string {
+func names(all []*Member) []string {
 	out := make([]string, len(all))
 	for i, m := range all {
 		out[i] = m.Node
@@ -250,8 +257,8 @@ func names(all []Member) []string {
 }
 
 // to makes the decision for a target.
-func (p *placement) to(m Member, reason string) Decision {
-	d := Decision{Node: m, Reason: reason}
+func (p *placement) to(m *Member, reason string) Decision {
+	d := Decision{Node: *m, Reason: reason}
 	switch {
 	case !p.self(m):
 		d.Action = Redirect
