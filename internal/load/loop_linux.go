@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/pion/rtp"
 	"github.com/pion/stun/v4"
@@ -16,7 +17,8 @@ import (
 
 const (
 	slotTime     = time.Millisecond
-	housekeep    = 10 // slots: how often there is something to do even if nobody speaks
+	lookEvery    = 2  // slots: how often sockets are read; the kernel's stamps say when packets came
+	housekeep    = 10 // slots: how often peers are looked at
 	wheelSlots   = int(consentInterval / (housekeep * slotTime))
 	mostBehind   = 2000 // slots that are made up for; more is given up
 	eventsAtOnce = 256
@@ -46,6 +48,9 @@ func newLoopCounts() loopCounts {
 }
 
 // loop reads all sockets of its peers, sends what they say, and keeps their connections alive: one goroutine on one thread.
+// It works on a grid of slots: being woken for each packet would cost more than to read it, and cost the server, too, which
+// wakes the reader when both are on one machine.
+//
 // Everything is reached through do, which runs functions on that goroutine.
 type loop struct {
 	epoch  time.Time
@@ -55,7 +60,12 @@ type loop struct {
 	random *rand.Rand
 	salt   uint64
 
-	poll, timer, wake int // descriptors
+	poll    int // sockets, looked at on the grid of slots
+	control int // timer and wake, waited for
+	timer   int
+	wake    int
+	pinned  bool // it may keep its Go processor while it waits
+	events  []unix.EpollEvent
 
 	mu    sync.Mutex
 	queue []func()
@@ -81,15 +91,19 @@ type loop struct {
 	lostPeers   int
 }
 
-func newLoop(epoch time.Time, frame time.Duration, loss float64) (*loop, error) {
+func newLoop(epoch time.Time, frame time.Duration, loss float64, pinned bool) (*loop, error) {
 	l := &loop{
 		epoch: epoch, frame: frame, loss: loss, random: rand.New(rand.NewPCG(rand.Uint64(), 1)), salt: rand.Uint64(),
 		slots: make([][]*peer, frame/slotTime), inbox: newInbox(), in: stun.New(), out: stun.New(),
 		plain: make([]byte, 0, 4096), sealed: make([]byte, 0, 4096), tones: newTones(), counts: newLoopCounts(),
-		poll: -1, timer: -1, wake: -1,
+		poll: -1, control: -1, timer: -1, wake: -1, pinned: pinned, events: make([]unix.EpollEvent, eventsAtOnce),
 	}
 	var err error
 	if l.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if l.control, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		l.close()
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
@@ -100,7 +114,7 @@ func newLoop(epoch time.Time, frame time.Duration, loss float64) (*loop, error) 
 		l.close()
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	if err := errors.Join(l.watch(l.timer), l.watch(l.wake)); err != nil {
+	if err := errors.Join(listenTo(l.control, l.timer), listenTo(l.control, l.wake)); err != nil {
 		l.close()
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
@@ -108,15 +122,15 @@ func newLoop(epoch time.Time, frame time.Duration, loss float64) (*loop, error) 
 }
 
 func (l *loop) close() {
-	for _, fd := range []int{l.poll, l.timer, l.wake} {
+	for _, fd := range []int{l.poll, l.control, l.timer, l.wake} {
 		if fd >= 0 {
 			_ = unix.Close(fd)
 		}
 	}
 }
 
-func (l *loop) watch(fd int) error {
-	return unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+func listenTo(poll, fd int) error {
+	return unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
 // do runs f on the loop's goroutine and waits for it. After the loop has ended it does nothing and returns false.
@@ -146,25 +160,24 @@ func (l *loop) run() {
 	l.last = int64(l.clock() / slotTime)
 	l.setWall()
 	l.arm()
-	events := make([]unix.EpollEvent, eventsAtOnce)
 	for !l.stopping {
-		n, err := unix.EpollWait(l.poll, events, -1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			panic(fmt.Sprintf("epoll_wait: %v", err)) // our own descriptors are wrong
-		}
-		for i := range max(0, n) {
-			switch fd := int(events[i].Fd); fd {
-			case l.timer:
+		for _, e := range l.wait(l.control, -1) {
+			if int(e.Fd) == l.timer {
 				l.rang()
-			case l.wake:
+			} else {
 				l.drain()
-			default:
-				if p := l.peers[fd]; p != nil {
+			}
+		}
+		for more := true; more; {
+			ready := l.wait(l.poll, 0)
+			for _, e := range ready {
+				if p := l.peers[e.Fd]; p != nil {
 					l.receive(p)
 				}
 			}
+			more = len(ready) == len(l.events)
+			l.turn()
 		}
-		l.turn()
 	}
 	l.mu.Lock()
 	l.ended = true
@@ -175,6 +188,28 @@ func (l *loop) run() {
 			l.remove(p)
 		}
 	}
+}
+
+// wait returns what is ready, valid until the next wait. A goroutine that keeps its Go processor while it waits for a
+// millisecond saves the runtime from taking it away and giving it back each time, which costs as much as the work itself; but then
+// there must be processors enough for the others (Pin).
+func (l *loop) wait(poll, timeout int) []unix.EpollEvent {
+	var n int
+	var err error
+	if l.pinned || timeout == 0 {
+		var errno unix.Errno
+		var r uintptr
+		r, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(poll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), uintptr(timeout), 0, 0)
+		if n = int(r); errno != 0 {
+			n, err = 0, errno
+		}
+	} else {
+		n, err = unix.EpollWait(poll, l.events, timeout)
+	}
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		panic(fmt.Sprintf("epoll_wait: %v", err)) // our own descriptors are wrong
+	}
+	return l.events[:max(0, n)]
 }
 
 // stop ends run.
@@ -208,7 +243,7 @@ func (l *loop) arm() {
 		return
 	}
 	next := l.last + 1
-	for next%housekeep != 0 && len(l.slots[next%int64(len(l.slots))]) == 0 {
+	for next%lookEvery != 0 && len(l.slots[next%int64(len(l.slots))]) == 0 {
 		next++
 	}
 	l.armed = time.Duration(next) * slotTime
@@ -318,7 +353,7 @@ func (l *loop) write(p *peer, b []byte) {
 
 // add takes over a peer and begins to check its path.
 func (l *loop) add(p *peer) error {
-	if err := l.watch(int(p.socket)); err != nil {
+	if err := listenTo(l.poll, int(p.socket)); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	for len(l.peers) <= int(p.socket) {

@@ -101,7 +101,7 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	for range cores() {
-		l, err := newLoop(r.epoch, r.cfg.Frame, r.cfg.Loss)
+		l, err := newLoop(r.epoch, r.cfg.Frame, r.cfg.Loss, len(r.cfg.CPUs) > 0)
 		if err != nil {
 			for _, l := range r.loops {
 				l.close()
