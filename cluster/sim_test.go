@@ -237,12 +237,11 @@ func TestHundredNodes(t *testing.T) {
 		s.rng.Shuffle(len(people), func(i, j int) { people[i], people[j] = people[j], people[i] })
 		moved := 0
 		mean, worst = s.traffic(2*time.Second, func() {
-			for ; moved < len(people) && moved%(len(people)/8+1) != len(people)/8; moved++ {
+			for n := len(people)/8 + 1; moved < len(people) && n > 0; n-- {
 				p := people[moved]
-				at := s.fleet.nodes[p.fallbacks[0].Node]
-				taken[s.join(p.room, at, Hint{Failed: []string{"n042"}})]++
+				moved++
+				taken[s.join(p.room, s.fleet.nodes[p.fallbacks[0].Node], Hint{Failed: []string{"n042"}})]++
 			}
-			moved++
 		})
 		herd := 0
 		for _, n := range taken {
