@@ -33,6 +33,7 @@ type EncoderConfig struct {
 	DTX         bool // nothing is sent in silence but a refresh every 400 ms
 	LossPercent int  // least loss to protect against, 0 to 100
 	Complexity  int  // 0 to 10
+	Music       bool // for any sound instead of voice; set by the room
 }
 
 // DefaultEncoderConfig is used where a configuration has none: voice, mono, 40 kbit/s.

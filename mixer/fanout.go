@@ -171,6 +171,8 @@ type step struct {
 	due   []*bus
 	spans []span
 
+	encoded time.Duration // when the due frames were
+
 	pull, encode, hand part // the same functions always: making one would allocate
 }
 
@@ -178,10 +180,15 @@ func (r *Room) prepare() {
 	r.step.pull = func(_ *worker, i int) { r.sources[i].pull(r.step.tick, r.step.now) }
 	r.step.encode = func(w *worker, i int) {
 		b := r.step.due[i]
+		begun, before := w.mixer.Now(), w.encodes.Load()
 		b.encode(r.place40(r.step.tick), r.epoch+uint32(r.step.tick+1-int64(b.ticks))*frameSamples, &w.counters)
+		if w.encodes.Load() != before {
+			w.stages[StageEncode].observe(w.mixer.Now() - begun)
+		}
 	}
 	r.step.hand = func(w *worker, i int) {
 		s := r.step.spans[i]
+		w.handsOut(r.step.encoded)
 		s.bus.deliver(w, s.from, s.to)
 	}
 }
@@ -212,7 +219,17 @@ func (r *Room) send(n, last int64) {
 			st.due = append(st.due, b)
 		}
 	}
+	if len(st.due) == 0 {
+		return
+	}
+	shortest := ringTicks
+	for _, b := range st.due {
+		shortest = min(shortest, b.ticks)
+	}
+	begun := r.mixer.Now()
+	r.worker.stages[StageFrame].observe(begun - st.now + time.Duration(shortest-1)*tickDuration)
 	r.worker.share(st.encode, len(st.due), time.Duration(len(st.due))*encodeCost)
+	st.encoded = r.mixer.Now()
 	frames := 0
 	for _, b := range st.due {
 		if b.ready.frame.Payload == nil {

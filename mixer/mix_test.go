@@ -321,7 +321,7 @@ func TestStereoAndMonoSources(t *testing.T) {
 		sound        func(int, []float32)
 		left, right  float32
 	}{{1, 2, stereo, 0.2, 0.2}, {2, 2, stereo, 0.1, 0.3}, {2, 1, constant(0.25), 0.25, 0.25}, {1, 1, constant(0.25), 0.25, 0.25}} {
-		r := l.room(RoomConfig{Channels: c.room})
+		r := l.room(RoomConfig{Channels: c.room, Music: true}) // pan_test.go has the voices
 		l.source(r, "A", &fakeBuffer{sound: c.sound, channels: c.source})
 		_, rec := l.listener(r, "X")
 		l.ticks(20)

@@ -12,9 +12,11 @@ import (
 // RoomConfig describes a room.
 type RoomConfig struct {
 	Speakers int            // how many sources are heard at a time, the loudest; 0: as in Config
-	Channels int            // of the mix: 1 (also for 0) or 2
+	Channels int            // of the mix: 1 (also for 0) or 2. Voices of one channel each get a direction of their own then
 	Encoder  *EncoderConfig // nil: as in Config
 	FrameMs  int            // of a packet: 10 or 20 (also for 0); poor connections get 40
+	Leveling bool           // every voice is slowly brought to -23 LUFS
+	Music    bool           // for any sound: nothing is levelled or panned, and encoded as music is
 }
 
 // Room mixes its sources for its listeners.
@@ -27,7 +29,9 @@ type Room struct {
 	shift    int64 // 0 or 2: which of these frames of 40 ms begin at
 	speakers int
 	channels int
-	frame    int // ticks of it, for connections that are not poor
+	leveling bool
+	panned   bool // voices of one channel have directions
+	frame    int  // ticks of it, for connections that are not poor
 	encoding EncoderConfig
 	epoch    uint32 // of the RTP clock
 
@@ -74,6 +78,9 @@ type owner struct {
 	apart      bool  // heard, or was a moment ago: it is left out of what its listeners hear
 	lastActive int64 // when it was heard last, as Room.mixed was then
 	mentioned  int   // lists of gains that name it
+
+	seat        seat // where it is heard from in a stereo room
+	left, right float32
 }
 
 type command struct {
@@ -121,8 +128,13 @@ func newRoom(m *Mixer, id string, cfg RoomConfig) (*Room, error) {
 	if cfg.FrameMs != 10 && cfg.FrameMs != 20 {
 		return nil, fmt.Errorf("%w: frames of %d ms", ErrConfig, cfg.FrameMs)
 	}
-	encoding.Channels = channels
+	encoding.Channels, encoding.Music = channels, cfg.Music
+	if cfg.Music {
+		// Soft sounds are no background noise; and libopus has redundancy for voice alone, for which it would give up the rest.
+		encoding.DTX, encoding.FEC = false, false
+	}
 	r := &Room{
+		leveling: cfg.Leveling && !cfg.Music, panned: channels == 2 && !cfg.Music,
 		id: id, mixer: m, speakers: cfg.Speakers, channels: channels, encoding: encoding, epoch: rand.Uint32(),
 		frame: cfg.FrameMs / 10, done: make(chan struct{}), owners: map[string]*owner{},
 		shift: 2 * (m.rooms.Load() / int64(2*phases*len(m.workers)) & 1), // as rooms are placed, half of each kind

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/loudness"
 	"parley/neteq"
 )
 
@@ -81,24 +82,25 @@ type Source struct {
 	counted  NetEqTotals // what of this source is in the worker's totals
 	owner    *owner
 	buffer   jitterBuffer
-	frame    []float32 // what NetEq yields, in its channels
-	x        []float32 // what the room mixes, in the room's channels, after ramp and gain
-	applied  float32   // gain at the end of the last tick
-	heard    bool      // there was sound in this tick, chosen or not
-	active   bool      // x is to be mixed
-	decoded  bool      // NetEq was asked for sound in this tick
-	chosen   bool      // one of the room's speakers; always, in a room without a limit
-	since    int64     // tick at which chosen last changed
-	missing  []uint16  // to ask for, scratch
-	rank     float64   // dBov: level of what is about to be played, held for a while
-	peak     float64   // what it will be when the hold ends
-	held     int       // ticks of the hold so far
-	calm     int       // ticks since anything but silence was about to be played
-	ahead    float64   // rank without the hold
-	present  float64   // of what is being played
-	lead     float64   // by how much it has been louder than the quietest speaker for how long, dB times seconds
-	audit    bool      // decoded unheard, to know its level
-	audited  int64     // tick at which that ends, or ended
+	frame    []float32         // what NetEq yields, in its channels
+	leveler  *loudness.Leveler // nil: the room takes sources as they are
+	x        []float32         // what the room mixes, in the room's channels, after ramp and gain
+	applied  float32           // gain at the end of the last tick
+	heard    bool              // there was sound in this tick, chosen or not
+	active   bool              // x is to be mixed
+	decoded  bool              // NetEq was asked for sound in this tick
+	chosen   bool              // one of the room's speakers; always, in a room without a limit
+	since    int64             // tick at which chosen last changed
+	missing  []uint16          // to ask for, scratch
+	rank     float64           // dBov: level of what is about to be played, held for a while
+	peak     float64           // what it will be when the hold ends
+	held     int               // ticks of the hold so far
+	calm     int               // ticks since anything but silence was about to be played
+	ahead    float64           // rank without the hold
+	present  float64           // of what is being played
+	lead     float64           // by how much it has been louder than the quietest speaker for how long, dB times seconds
+	audit    bool              // decoded unheard, to know its level
+	audited  int64             // tick at which that ends, or ended
 	outlook  outlook
 	budget   budget
 	quiet    bool // NetEq yields nothing and has nothing
@@ -144,6 +146,9 @@ func newSource(r *Room, cfg SourceConfig) (*Source, error) {
 	s.x = s.frame
 	if channels != r.channels {
 		s.x = make([]float32, frameSamples*r.channels)
+	}
+	if r.leveling {
+		s.leveler = loudness.NewLeveler(channels)
 	}
 	if cfg.Requests != nil {
 		s.missing = make([]uint16, 0, maxRequests)
@@ -264,6 +269,9 @@ func (s *Source) drain(now time.Duration) int {
 		} else if f, ok := s.buffer.Forecast(p, now); ok {
 			s.outlook.add(f, p)
 		}
+		if s.room.listeners > 0 {
+			s.room.worker.stages[StageInsert].observe(max(0, now-arrival))
+		}
 		s.inbox.pop()
 		n++
 	}
@@ -277,7 +285,7 @@ func (s *Source) skip(ticks int64, now time.Duration) {
 	}
 }
 
-// pull takes the 10 ms of tick n out of NetEq and measures them. Muted and departed sources, and those that are neither heard
+// pull takes the 10 ms of tick n out of NetEq, measures them as they were sent, and brings them to the usual loudness. Muted and departed sources, and those that are neither heard
 // nor audited, are not decoded.
 func (s *Source) pull(n int64, now time.Duration) {
 	s.active, s.heard, s.decoded = false, false, false
@@ -314,6 +322,9 @@ func (s *Source) pull(n int64, now time.Duration) {
 		// A place that was got by a false claim is not kept for any time.
 		s.since, s.rank, s.peak = n-speakerStayTicks, silentDBov, silentDBov
 		s.room.worker.liars.Add(1)
+	}
+	if s.heard && s.leveler != nil {
+		s.leveler.Process(s.frame)
 	}
 }
 
@@ -354,7 +365,14 @@ func (s *Source) shape(n int64) {
 	if from == 0 && to == 0 {
 		return
 	}
-	remix(s.x, s.frame, s.channels, s.room.channels)
+	if s.room.panned && s.channels == 1 && s.owner != nil {
+		if s.owner.seat == 0 || s.room.mixed-s.owner.lastActive > joinAfterTicks {
+			s.owner.sit(s.room.seatOf(s.owner))
+		}
+		pan(s.x, s.frame, s.owner.left, s.owner.right)
+	} else {
+		remix(s.x, s.frame, s.channels, s.room.channels)
+	}
 	ramp(s.x, from, to, s.room.channels)
 	s.active = true
 }
@@ -362,7 +380,9 @@ func (s *Source) shape(n int64) {
 // publish copies statistics for readers. It does not wait for one that is just reading.
 func (s *Source) publish() {
 	now := s.buffer.Stats()
-	s.counted = s.room.worker.neteq.add(s.counted, &now)
+	before := s.counted
+	s.counted = s.room.worker.neteq.add(before, &now)
+	s.room.worker.waited(before, &s.counted)
 	if s.statsMu.TryLock() {
 		s.stats = now
 		s.statsMu.Unlock()

@@ -16,6 +16,8 @@ type Stats struct {
 	Lateness Histogram // of room ticks: start less due time
 	Duration Histogram // of room ticks: how long they took
 
+	Stages [Stages]Histogram // of packets and frames: how long each stage of their way took, by Stage
+
 	Rooms, ActiveRooms, Sources, Listeners, Buses int64
 
 	Decodes   uint64 // source ticks (10 ms of one source) that were taken through a decoder
@@ -94,7 +96,7 @@ func (h *histogram) observe(d time.Duration) {
 
 func (h *histogram) addTo(out *Histogram) {
 	if out.Bounds == nil {
-		out.Bounds, out.Counts = histogramBounds(), make([]uint64, histogramBuckets)
+		out.Bounds, out.Counts = h.bounds, make([]uint64, histogramBuckets)
 	}
 	for i := range h.counts {
 		c := h.counts[i].Load()
@@ -114,6 +116,7 @@ type counters struct {
 	active                                      atomic.Int64
 	neteq                                       neteqCounters
 	lateness, duration                          histogram
+	stages                                      stages
 }
 
 // Stats returns a snapshot. Any goroutine may call it.
@@ -145,6 +148,9 @@ func (m *Mixer) Stats() Stats {
 		w.neteq.addTo(&st.NetEq)
 		w.lateness.addTo(&st.Lateness)
 		w.duration.addTo(&st.Duration)
+		for i := range w.stages {
+			w.stages[i].addTo(&st.Stages[i])
+		}
 	}
 	return st
 }

@@ -142,13 +142,21 @@ func (q *quality) follow(loss float64, now time.Duration) {
 	}
 }
 
+// leastMusicBitrate is the least of a tier with music, if the room has as much: stereo at full bandwidth (RFC 7587, section 3.1.1,
+// recommends 64 to 128 kb/s; below 48 libopus begins to take the ends of the spectrum away).
+const leastMusicBitrate = 48000
+
 // bitrate is what a tier gets of the configured rate: 40, 24 and 16 kb/s of 40.
 func (c *EncoderConfig) bitrate(t Tier) int {
+	least := leastBitrate
+	if c.Music {
+		least = min(leastMusicBitrate, c.BitrateBps)
+	}
 	switch t {
 	case Good:
-		return max(leastBitrate, c.BitrateBps*3/5)
+		return max(least, c.BitrateBps*3/5)
 	case Poor:
-		return max(leastBitrate, c.BitrateBps*2/5)
+		return max(least, c.BitrateBps*2/5)
 	}
 	return c.BitrateBps
 }

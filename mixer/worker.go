@@ -31,9 +31,10 @@ type worker struct {
 	ladder
 	mixer   *Mixer
 	index   int
-	slots   [phases]slot // the worker's own
-	scratch scratch      // the same
-	handed  bool         // frames were handed out since the last end of a tick
+	slots   [phases]slot  // the worker's own
+	scratch scratch       // the same
+	handed  bool          // frames were handed out since the last end of a tick
+	encoded time.Duration // when the first of these were encoded
 	flushed time.Duration
 	job     job
 	idle    atomic.Bool // waits, and can help
@@ -73,6 +74,7 @@ func newWorker(m *Mixer, index int) *worker {
 	w := &worker{mixer: m, index: index, wakeC: make(chan struct{}, 1), helpC: make(chan *job, 1)}
 	w.job.done = make(chan struct{}, 1)
 	w.lateness.bounds, w.duration.bounds = histogramBounds(), histogramBounds()
+	w.stages.init()
 	return w
 }
 
@@ -234,19 +236,21 @@ func (w *worker) runSlot(phase int, now time.Duration) {
 		}
 	}
 	if w.handed {
-		w.endTick()
-		now = w.mixer.Now()
+		now = w.endTick()
 		w.flushed = now
 	}
 	w.measure(now-begun, now, skipped)
 }
 
-// endTick tells that frames were handed out.
-func (w *worker) endTick() {
+// endTick tells that frames were handed out, and returns the time afterwards.
+func (w *worker) endTick() time.Duration {
 	w.handed = false
 	for _, f := range w.mixer.endTick {
 		f(w.index)
 	}
+	now := w.mixer.Now()
+	w.stages[StageSend].observe(now - w.encoded)
+	return now
 }
 
 // timeTick runs one tick of a room that begins at now, and returns when it ended.
@@ -263,8 +267,7 @@ func (w *worker) timeTick(r *Room, n int64, now time.Duration, behind int64) (ke
 	keep = w.tickRoom(r, n, now)
 	end = w.mixer.Now()
 	if w.handed && end-w.flushed > holdFrames {
-		w.endTick()
-		end = w.mixer.Now()
+		end = w.endTick()
 		w.flushed = end
 	}
 	w.duration.observe(end - now)

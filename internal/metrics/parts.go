@@ -64,6 +64,7 @@ func mixerMetrics(snapshot func() mixer.Stats) *group[mixer.Stats] {
 	g.counter("bus_joins_total", "Listeners that came to a bus that others hear.", func(s s) float64 { return float64(s.Joins) })
 	g.counter("decodes_total", "Source ticks (10 ms of one source) that were decoded.", func(s s) float64 { return float64(s.Decodes) })
 	g.counter("elections_total", "Times a source got one of its room's places.", func(s s) float64 { return float64(s.Elections) })
+	g.counter("steps_shared_total", "Steps of a large room's tick that were done by several workers.", func(s s) float64 { return float64(s.Shared) })
 	g.counter("false_levels_total", "Senders found to state false audio levels.", func(s s) float64 { return float64(s.Liars) })
 	g.gauge("load", "Share of its time that the busiest worker works, 0 to 1.", func(s s) float64 { return s.Load })
 	g.gauge("overload_rung", "Place of the busiest worker on the overload ladder: 0 none, 1 no FEC, 2 complexity 5, 3 complexity 2, 4 frames of 40 ms, 5 three speakers, 6 joins refused.", func(s s) float64 { return float64(s.Rung) })
@@ -77,6 +78,15 @@ func mixerMetrics(snapshot func() mixer.Stats) *group[mixer.Stats] {
 	g.counter("overload_descents_total", "Times a worker left a rung downwards.", func(s s) float64 { return float64(s.Descents) })
 	g.histogram("tick_lateness_seconds", "How long after its due time a room tick began.", func(s s) durations { return mixerDurations(s.Lateness) })
 	g.histogram("tick_duration_seconds", "How long a room tick took.", func(s s) durations { return mixerDurations(s.Duration) })
+	for stage, m := range [mixer.Stages]struct{ name, help string }{
+		mixer.StageInsert: {"receive_to_insert", "From the reception of a packet to its room's tick, which gives it to the jitter buffer."},
+		mixer.StageBuffer: {"insert_to_pull", "Time in the jitter buffer: a source's mean of 100 ms."},
+		mixer.StageFrame:  {"pull_to_encode", "From the tick that took a frame's first sample out of the jitter buffer to its encoding."},
+		mixer.StageEncode: {"encode", "How long encoding a frame took."},
+		mixer.StageSend:   {"encode_to_send", "From the end of encoding to the last datagram's being sent."},
+	} {
+		g.histogram(m.name+"_seconds", m.help, func(s s) durations { return mixerDurations(s.Stages[stage]) })
+	}
 	return g
 }
 

@@ -15,9 +15,10 @@ type EncoderConfig struct {
 	DTX         bool // silence yields packets of at most two bytes, which need not be sent; see dtxComplexity
 	LossPercent int  // expected packet loss, 0 to 100
 	Complexity  int  // 0 to 10
+	Music       bool // for any sound (OPUS_APPLICATION_AUDIO) instead of voice (OPUS_APPLICATION_VOIP)
 }
 
-// Encoder encodes one stream of voice from 48 kHz PCM. It fits mixer.Encoder. Not safe for concurrent use.
+// Encoder encodes one stream, of voice unless told otherwise, from 48 kHz PCM. It fits mixer.Encoder. Not safe for concurrent use.
 //
 // Its look-ahead is 6.5 ms (312 samples): what goes in comes out of a decoder that much later.
 type Encoder struct {
@@ -34,12 +35,16 @@ const LookaheadSamples = 312
 // of a held tone or chord it keeps back nine frames in ten.
 const dtxComplexity = 7
 
-// NewEncoder makes an encoder for voice (OPUS_APPLICATION_VOIP).
+// NewEncoder makes an encoder.
 func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
 	if cfg.Channels == 0 {
 		cfg.Channels = 1
 	}
-	enc, err := binding.NewEncoder(SampleRateHz, cfg.Channels, binding.AppVoIP)
+	application := binding.AppVoIP
+	if cfg.Music {
+		application = binding.AppAudio
+	}
+	enc, err := binding.NewEncoder(SampleRateHz, cfg.Channels, application)
 	if err != nil {
 		return nil, fmt.Errorf("opus: new encoder: %w", err)
 	}
