@@ -5,6 +5,7 @@
 //   mediaPort      send all media to this UDP port of the server's address instead (an impairment proxy)
 //   hideCandidates tell the server none of ours, so that it cannot go around the proxy
 //   plain          nothing repairs losses of ours: no RED, no resends and no in-band FEC is agreed
+//   noResends      no resends are agreed
 //   warm           make the recorder's AudioContext when the page loads, so that its start is not part of what is timed
 //   processing     leave echo cancellation, noise suppression and gain control as the page asked
 'use strict';
@@ -88,7 +89,7 @@
   const stripRepairs = (sdp) => {
     const red = sdp.match(/^a=rtpmap:(\d+) red\/48000/m)?.[1];
     sdp = sdp.replace(/^a=rtcp-fb:\S+ nack\r\n/gm, '');
-    if (!red) return sdp;
+    if (!red || !settings.plain) return sdp;
     return sdp.replace(new RegExp(`^a=(rtpmap|fmtp):${red} .*\r\n`, 'gm'), '').replace(new RegExp(`^(m=audio .*) ${red}\\b`, 'm'), '$1');
   };
   // Only UDP over IPv4 goes through the proxy, so that is the only candidate left, with the proxy's port.
@@ -162,11 +163,11 @@
       });
     }
     send(data) {
-      if ((settings.hideCandidates || settings.plain) && typeof data === 'string') {
+      if ((settings.hideCandidates || settings.plain || settings.noResends) && typeof data === 'string') {
         const message = JSON.parse(data);
         if (settings.hideCandidates && message.type === 'candidate') return;
         if (message.sdp && settings.hideCandidates) message.sdp = stripCandidates(message.sdp);
-        if (message.sdp && settings.plain) message.sdp = stripRepairs(message.sdp);
+        if (message.sdp && (settings.plain || settings.noResends)) message.sdp = stripRepairs(message.sdp);
         data = JSON.stringify(message);
       }
       super.send(data);

@@ -107,11 +107,11 @@ type twin struct {
 }
 
 type twinFrame struct {
-	at           int // in samples
-	joined       bool
-	forked       bool
-	same, packet bool // payload is that of the private encoder
-	samples      int
+	at      int // in samples
+	joined  bool
+	forked  bool
+	same    bool // payload is that of the private encoder
+	samples int
 }
 
 func newTwin(t testing.TB, x *spied, c mixer.EncoderConfig) *twin {
