@@ -18,7 +18,7 @@ type Config struct {
 	Media        Media         `yaml:"media" help:"Sockets for RTP."`
 	ICE          ICE           `yaml:"ice" help:"How clients find a path to the media sockets."`
 	TURN         TURN          `yaml:"turn" help:"The embedded STUN and TURN server. It relays to this node's own media sockets only. It runs in every mode and is advertised in the modes public and relay."`
-	Rooms        Rooms         `yaml:"rooms" help:"Limits."`
+	Rooms        Rooms         `yaml:"rooms" help:"Limits, and what is different in some rooms."`
 	Audio        Audio         `yaml:"audio" help:"The Opus stream that every participant hears."`
 	Cluster      Cluster       `yaml:"cluster" help:"Several nodes as one service (docs/cluster.md). Without listen and nats_url this node is alone and opens no port for others."`
 	Log          Log           `yaml:"log" help:"Logging, to standard error."`
@@ -100,11 +100,12 @@ type TURN struct {
 	RelayPorts    PortRange     `yaml:"relay_ports" help:"UDP ports of relayed addresses (20000-20100). Empty: any free port. They carry traffic within this machine only, so no firewall rule is needed."`
 }
 
-// Rooms limits rooms.
+// Rooms limits rooms, and says what is different in some.
 type Rooms struct {
-	MaxParticipants int           `yaml:"max_participants" help:"Participants in one room."`
-	MaxTotal        int           `yaml:"max_total" help:"Participants on this node."`
-	EmptyTimeout    time.Duration `yaml:"empty_timeout" help:"How long an empty room is kept."`
+	MaxParticipants int            `yaml:"max_participants" help:"Participants in one room."`
+	MaxTotal        int            `yaml:"max_total" help:"Participants on this node."`
+	EmptyTimeout    time.Duration  `yaml:"empty_timeout" help:"How long an empty room is kept."`
+	Settings        []RoomSettings `yaml:"settings" help:"Rooms that are not as audio says, by name or pattern (docs/mixing.md); the first entry that matches counts: a list of {match: \"music-*\", mode: music, packet_ms: 10, stereo: true, leveling: false, speakers: 0, bitrate: 128000}, where only match is needed. mode: voice or music."`
 }
 
 // Audio is what the node sends.
@@ -114,6 +115,9 @@ type Audio struct {
 	FEC        bool `yaml:"fec" help:"In-band forward error correction."`
 	DTX        bool `yaml:"dtx" help:"Send next to nothing in silence."`
 	Speakers   int  `yaml:"speakers" help:"How many speak at a time, the loudest; nobody else is decoded. 0: all, which are then all decoded."`
+	Leveling   bool `yaml:"leveling" help:"Bring everybody slowly to the same loudness, -23 LUFS."`
+	Stereo     bool `yaml:"stereo" help:"Let every voice come from a direction of its own, for clients that play stereo."`
+	PacketMs   int  `yaml:"packet_ms" help:"Length of a packet to listeners: 20, or 10 for 10 ms less delay and more packets."`
 	KeyTones   bool `yaml:"key_tones" help:"Telephone keys that somebody presses (RFC 4733) are heard by the others."`
 }
 
@@ -174,7 +178,7 @@ func Default() *Config {
 			Realm: "parley", CredentialTTL: 300 * time.Second,
 		},
 		Rooms:        Rooms{MaxParticipants: 100, MaxTotal: 1000, EmptyTimeout: 30 * time.Second},
-		Audio:        Audio{Bitrate: 40000, Complexity: 9, FEC: true, DTX: true, Speakers: 5},
+		Audio:        Audio{Bitrate: 40000, Complexity: 9, FEC: true, DTX: true, Speakers: 5, PacketMs: 20},
 		Cluster:      Cluster{Placement: PlacementRedirect, TrunkListen: Listen{On: true, Port: 10100}},
 		Log:          Log{Level: "info", Format: "console"},
 		DrainTimeout: 10 * time.Second,

@@ -120,8 +120,11 @@ func (k key) setNode(node *yaml.Node) error {
 	if node.Tag == "!!null" {
 		return errors.New(`has no value; write "" or [] for none`)
 	}
-	if servers, isServers := k.value.Addr().Interface().(*[]ICEServer); isServers {
-		return decodeServers(node, servers)
+	switch list := k.value.Addr().Interface().(type) {
+	case *[]ICEServer:
+		return decodeServers(node, list)
+	case *[]RoomSettings:
+		return decodeRooms(node, list)
 	}
 	if k.value.Kind() != reflect.Slice {
 		return k.checkEnum(setScalarNode(k.value, node))

@@ -66,9 +66,9 @@ func isSection(v reflect.Value) bool {
 }
 
 // setText gives the key a value written as one string, as in a variable or a flag. Lists are separated by commas;
-// ice.servers is YAML.
+// lists of mappings (ice.servers, rooms.settings) are YAML.
 func (k key) setText(s string) error {
-	if _, isServers := k.value.Interface().([]ICEServer); isServers {
+	if k.isMappings() {
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(s), &doc); err != nil {
 			return errors.New("is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "))
@@ -103,6 +103,15 @@ func (k key) setList(list reflect.Value) {
 		return
 	}
 	k.value.Set(list)
+}
+
+// isMappings tells whether the value is a list of mappings.
+func (k key) isMappings() bool {
+	switch k.value.Interface().(type) {
+	case []ICEServer, []RoomSettings:
+		return true
+	}
+	return false
 }
 
 func (k key) checkEnum(err error) error {

@@ -90,6 +90,11 @@ func yamlValue(v reflect.Value) string {
 			}
 		}
 		return flow(shown)
+	case []RoomSettings:
+		if len(x) == 0 {
+			return "[]"
+		}
+		return flow(x)
 	case encoding.TextMarshaler:
 		return yamlString(formatValue(v))
 	}

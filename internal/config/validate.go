@@ -29,6 +29,7 @@ func (l *Loaded) validate() error {
 	v.ice()
 	v.turn()
 	v.limits()
+	v.rooms()
 	v.cluster()
 	return errors.Join(v.errs...)
 }
@@ -306,5 +307,8 @@ func (v *validation) limits() {
 	v.within("audio.bitrate", c.Audio.Bitrate, 6000, 510000) // RFC 6716 section 2.1.1
 	v.within("audio.complexity", c.Audio.Complexity, 0, 10)
 	v.within("audio.speakers", c.Audio.Speakers, 0, 1000)
+	if c.Audio.PacketMs != 10 && c.Audio.PacketMs != 20 {
+		v.fail("audio.packet_ms", "%d is neither 10 nor 20", c.Audio.PacketMs)
+	}
 	v.span("drain_timeout", c.DrainTimeout, 0, 10*time.Minute)
 }
