@@ -24,11 +24,16 @@ const (
 )
 
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Host calls."`
-	Neteq   neteqCmd   `cmd:"" help:"Try the jitter buffer on recorded streams."`
-	Load    loadCmd    `cmd:"" help:"Measure a server with a crowd of synthetic participants."`
-	Token   tokenCmd   `cmd:"" help:"Make a token (JWT) that lets somebody join a room."`
-	Version versionCmd `cmd:"" help:"Say which version this is."`
+	Serve   serveCmd      `cmd:"" help:"Host calls."`
+	Neteq   neteqCmd      `cmd:"" help:"Try the jitter buffer on recorded streams."`
+	Load    loadCmd       `cmd:"" help:"Measure a server with a crowd of synthetic participants."`
+	Token   tokenCmd      `cmd:"" help:"Make a token (JWT) that lets somebody join a room."`
+	Nodes   nodesCmd      `cmd:"" help:"List the nodes of the cluster."`
+	Rooms   roomsCmd      `cmd:"" help:"List the rooms of the cluster."`
+	Drain   drainCmd      `cmd:"" help:"Empty a node: it takes nobody new, and its participants move."`
+	Forget  forgetCmd     `cmd:"" help:"A dead node does not come back: stop counting it."`
+	Key     clusterKeyCmd `cmd:"" name:"cluster-key" help:"Make the key that the nodes of a cluster share."`
+	Version versionCmd    `cmd:"" help:"Say which version this is."`
 }
 
 // streams are where commands write, for tests to catch.
