@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var longCalls = flag.Bool("long", false, "play 10,000 s where the tests play 1000 s")
+var longCalls = flag.Bool("long", false, "play 10,000 s where the tests play 500 s")
 
 // TestLongCalls pins item 181: hours of audio, with loss and a clock that is a tenth off, and without, in the memory that the
 // first seconds took.

@@ -349,7 +349,7 @@ func TestM09PayloadTypes(t *testing.T) {
 	types := []uint8{0, 8, 9, 111, 13, 63, 77, 127}
 	toc := []byte{0x48, 0x4c, 0xf8, 0xfc, 0x18} // mono, stereo, SILK, CELT, 60 ms
 	refused, now := 0, time.Duration(0)
-	for k := range 5000 {
+	for k := range 2000 {
 		size := []int{1, 1400, 160}[k%3]
 		payload := make([]byte, size)
 		for i := range payload {
@@ -374,7 +374,7 @@ func TestM09PayloadTypes(t *testing.T) {
 		}
 		bounded(t, n)
 	}
-	if s := n.Stats(); made > 4 || refused < 1000 || s.InvalidPackets == 0 {
+	if s := n.Stats(); made > 4 || refused < 400 || s.InvalidPackets == 0 {
 		t.Errorf("%d decoders made, %d packets refused, %d invalid", made, refused, s.InvalidPackets)
 	}
 	// An hour of announced silence.
@@ -391,11 +391,12 @@ func TestM09PayloadTypes(t *testing.T) {
 		b.tick()
 	}
 	opus([]byte{0x08})
-	for range 3600 * 100 {
+	hour := shortCall * 36 / 5 // less under the race detector
+	for range hour / tickDuration {
 		b.now += tickDuration
 		b.n.Get(b.frame, b.now)
 	}
-	b.ts += 3600*sampleRate - 960
+	b.ts += uint32(timeToSamples(hour)) - 960
 	concealed := b.n.Stats().ConcealedSamples
 	for range 50 {
 		opus(speech)

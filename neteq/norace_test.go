@@ -5,4 +5,4 @@ package neteq
 import "time"
 
 // shortCall is how long the calls of the endurance test last.
-const shortCall = 1000 * time.Second
+const shortCall = 500 * time.Second
