@@ -9,9 +9,12 @@ import (
 	"sync/atomic"
 )
 
+// Everybody is how many are heard in a room without a limit, whatever Config says.
+const Everybody = -1
+
 // RoomConfig describes a room.
 type RoomConfig struct {
-	Speakers int            // how many sources are heard at a time, the loudest; 0: as in Config
+	Speakers int            // how many sources are heard at a time, the loudest; 0: as in Config; Everybody
 	Channels int            // of the mix: 1 (also for 0) or 2. Voices of one channel each get a direction of their own then
 	Encoder  *EncoderConfig // nil: as in Config
 	FrameMs  int            // of a packet: 10 or 20 (also for 0); poor connections get 40
@@ -116,10 +119,12 @@ func newRoom(m *Mixer, id string, cfg RoomConfig) (*Room, error) {
 	if cfg.Channels < 0 || channels > 2 {
 		return nil, fmt.Errorf("%w: room with %d channels", ErrConfig, cfg.Channels)
 	}
-	if cfg.Speakers < 0 {
+	switch {
+	case cfg.Speakers < Everybody:
 		return nil, fmt.Errorf("%w: %d speakers", ErrConfig, cfg.Speakers)
-	}
-	if cfg.Speakers == 0 {
+	case cfg.Speakers == Everybody:
+		cfg.Speakers = 0
+	case cfg.Speakers == 0:
 		cfg.Speakers = m.speakers
 	}
 	if cfg.FrameMs == 0 {

@@ -589,7 +589,7 @@ func TestConfigErrors(t *testing.T) {
 	check("complexity", err)
 	_, err = l.m.NewRoom("x", RoomConfig{Encoder: &EncoderConfig{BitrateBps: 32000, LossPercent: 101}})
 	check("loss", err)
-	_, err = l.m.NewRoom("x", RoomConfig{Speakers: -1})
+	_, err = l.m.NewRoom("x", RoomConfig{Speakers: -2})
 	check("speakers of a room", err)
 	_, err = l.m.NewRoom("x", RoomConfig{FrameMs: 40})
 	check("frames of 40 ms for all", err)

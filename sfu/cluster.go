@@ -205,7 +205,11 @@ func (s *side) AddSource(participant string, formats map[uint8]neteq.Format) (*m
 	if left {
 		return nil, fmt.Errorf("hear %q: %w", participant, ErrClosed)
 	}
-	return s.r.mix.AddSource(mixer.SourceConfig{Owner: participant, Formats: formats, Channels: 1})
+	channels := 1
+	if s.r.cfg.Music { // what it sends is known to its own node only, and mono decoded as stereo is the same on both sides
+		channels = s.r.cfg.Channels
+	}
+	return s.r.mix.AddSource(mixer.SourceConfig{Owner: participant, Formats: formats, Channels: channels})
 }
 
 // others lists the participants of other nodes, in the order they came. Under room.mu.

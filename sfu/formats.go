@@ -143,10 +143,27 @@ func formats(r *remote) map[uint8]neteq.Format {
 	return m
 }
 
+// stereo tells if what is heard in the room has two sides.
+func (r *room) stereo() bool { return r.cfg.Channels == 2 }
+
+// takesStereo tells if a client is asked to send stereo, because it can.
+func (r *room) takesStereo(client *remote) bool { return r.stereo() && client.sendsStereo }
+
+// uplinkBitrate is what clients are asked to send; fallback is for voice.
+func (r *room) uplinkBitrate(fallback int) int {
+	if r.cfg.Music && r.cfg.Encoder != nil {
+		return r.cfg.Encoder.BitrateBps
+	}
+	return fallback
+}
+
 // sourceConfig is how the mixer is to take the peer's stream.
 func (p *peer) sourceConfig() mixer.SourceConfig {
 	r := p.understood.Load()
 	c := mixer.SourceConfig{Owner: p.participant.id, Formats: formats(r), Channels: 1}
+	if p.participant.room.takesStereo(r) {
+		c.Channels = 2
+	}
 	if p.resends != nil && r.nack {
 		c.Requests = &p.participant.uplink
 	}

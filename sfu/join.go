@@ -42,7 +42,7 @@ func (n *Node) Join(ctx context.Context, req JoinRequest) (Joined, error) {
 	}
 	n.counters.joined.Add(1)
 	p.log.Info("participant joined", zap.Int("kind", int(p.kind)))
-	return Joined{Participant: id, Participants: all}, nil
+	return Joined{Participant: id, Participants: all, Stereo: p.room.stereo(), Music: p.room.cfg.Music}, nil
 }
 
 // seat finds or makes the room and puts p into it.
@@ -63,11 +63,15 @@ func (n *Node) seat(p *participant, roomID string) ([]ParticipantInfo, error) {
 		return nil, ErrServerFull
 	}
 	if made {
-		mix, err := n.cfg.Mixer.NewRoom(roomID, mixer.RoomConfig{})
+		var cfg mixer.RoomConfig
+		if n.cfg.Room != nil {
+			cfg = n.cfg.Room(roomID)
+		}
+		mix, err := n.cfg.Mixer.NewRoom(roomID, cfg)
 		if err != nil {
 			return nil, err
 		}
-		r = &room{id: roomID, mix: mix}
+		r = &room{id: roomID, cfg: cfg, mix: mix}
 	}
 	p.room = r
 	p.log = n.log.With(zap.String("room", r.id), zap.String("participant", p.id))

@@ -135,11 +135,16 @@ func (p *participant) agree(peer *peer, r *remote) string {
 // media is what we say about our side.
 func (p *participant) media(peer *peer) localMedia {
 	peer.version++
+	room := p.room
 	return localMedia{
 		sessionID:  sessionID(p.id),
 		version:    peer.version,
 		direction:  direction{send: peer.mayHear.Load(), recv: peer.mayPublish.Load()},
-		bitrateBps: p.node.cfg.BitrateBps,
+		bitrateBps: room.uplinkBitrate(p.node.cfg.BitrateBps),
+		stereoIn:   room.takesStereo(peer.understood.Load()),
+		stereoOut:  room.stereo(),
+		music:      room.cfg.Music,
+		packetMs:   room.cfg.FrameMs,
 		ssrc:       peer.rtcp.ssrc,
 		cname:      "parley",
 	}

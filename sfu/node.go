@@ -34,7 +34,11 @@ type Config struct {
 	MaxRoomParticipants    int           // in one room; 0: no limit
 	EmptyRoomTimeout       time.Duration // a room without anybody is kept for so long
 	BitrateBps             int           // of Opus that clients are asked to send; 0: 32000
-	Log                    *zap.Logger   // nil: none
+	// Room says how the room with an id is mixed; nil: as the mixer does by itself. Called under a lock: it must be quick. Clients of
+	// a room with two channels are told that they get stereo; those of one for music are asked to send as much as they get, stereo
+	// if they offer it.
+	Room func(id string) mixer.RoomConfig
+	Log  *zap.Logger // nil: none
 }
 
 // defaultBitrateBps is speech beyond reproach: mono, 20 ms, with in-band FEC.

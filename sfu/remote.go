@@ -46,18 +46,20 @@ type remote struct {
 	extMixed    bool
 	trickle     bool
 
-	opus, red  int // payload types; -1 without
-	others     []format
-	redFmtp    string
-	stereo     bool // the client asks for stereo (RFC 7587, section 6.1)
-	twcc       bool // rtcp-fb transport-cc on Opus
-	nack       bool // rtcp-fb nack on the primary payload type: packets can be asked for again, both ways
-	level      uint8
-	mid        uint8 // ids of header extensions, 0 without
-	transport  uint8
-	direction  direction
-	candidates []candidate // well-formed, UDP, literal addresses; not yet filtered
-	lines      int         // candidate lines in the section, for the limit
+	opus, red int // payload types; -1 without
+	others    []format
+	redFmtp   string
+	// The client will probably send stereo (RFC 7587, section 6.1). Whether it asks for it does not matter: what it is sent it can
+	// decode as mono.
+	sendsStereo bool
+	twcc        bool // rtcp-fb transport-cc on Opus
+	nack        bool // rtcp-fb nack on the primary payload type: packets can be asked for again, both ways
+	level       uint8
+	mid         uint8 // ids of header extensions, 0 without
+	transport   uint8
+	direction   direction
+	candidates  []candidate // well-formed, UDP, literal addresses; not yet filtered
+	lines       int         // candidate lines in the section, for the limit
 }
 
 // parseRemote understands an offer or answer. The audio section is the first live one, or the one with index prefer
@@ -249,7 +251,7 @@ func (r *remote) parseFormats(s *section) error {
 	if r.opus < 0 {
 		reds = nil
 	}
-	r.stereo = hasParameter(fmtp(s, r.opus), "stereo", "1")
+	r.sendsStereo = hasParameter(fmtp(s, r.opus), "sprop-stereo", "1")
 	for _, pt := range reds {
 		if f := fmtp(s, pt); redCarries(f, r.opus) {
 			r.red, r.redFmtp = pt, f

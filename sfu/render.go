@@ -135,7 +135,10 @@ type localMedia struct {
 	version    uint64
 	direction  direction // seen from us
 	bitrateBps int       // what we ask the client to send
-	stereo     bool
+	stereoIn   bool      // and in stereo
+	stereoOut  bool      // what we send is
+	music      bool      // as it is, quiet passages included
+	packetMs   int       // in packets of this length; 0: its own choice
 	ssrc       uint32
 	cname      string
 }
@@ -209,14 +212,11 @@ func (r *remote) renderAudio(line func(...string), s *section, t localTransport,
 			line("a=fmtp:", red, " ", opus, "/", opus)
 		}
 	}
-	stereo := "0"
-	if m.stereo {
-		stereo = "1"
-	}
 	if r.opus >= 0 {
 		line("a=rtpmap:", opus, " opus/48000/2")
-		line("a=fmtp:", opus, " minptime=10;useinbandfec=1;usedtx=1;stereo=", stereo, ";sprop-stereo=", stereo,
-			";maxaveragebitrate=", strconv.Itoa(m.bitrateBps))
+		// Redundancy is voice's alone: an encoder that is told of losses would give up what makes music.
+		line("a=fmtp:", opus, " minptime=10;useinbandfec=", flag(!m.music), ";usedtx=", flag(!m.music),
+			";stereo=", flag(m.stereoIn), ";sprop-stereo=", flag(m.stereoOut), ";maxaveragebitrate=", strconv.Itoa(m.bitrateBps))
 	}
 	r.renderFeedback(line)
 	for _, f := range r.others {
@@ -224,6 +224,9 @@ func (r *remote) renderAudio(line func(...string), s *section, t localTransport,
 		if f.name == "telephone-event" {
 			line("a=fmtp:", strconv.Itoa(f.pt), " 0-15")
 		}
+	}
+	if m.packetMs == 10 {
+		line("a=ptime:10")
 	}
 	if r.level != 0 {
 		line("a=extmap:", strconv.Itoa(int(r.level)), " ", extAudioLevel)
@@ -243,6 +246,14 @@ func (r *remote) renderAudio(line func(...string), s *section, t localTransport,
 		line("a=", c)
 	}
 	line("a=end-of-candidates")
+}
+
+// flag is a parameter that is on or off.
+func flag(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
 }
 
 // fragment writes the SDP fragment that answers an ICE restart over WHIP (RFC 8840, section 9; RFC 9725, section 4.3.3).

@@ -15,6 +15,7 @@ import (
 // room is a call: its members and the mixer's room they are heard in.
 type room struct {
 	id  string
+	cfg mixer.RoomConfig
 	mix *mixer.Room
 
 	mu      sync.Mutex

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"parley/mixer"
 )
 
 // browserOffer is an offer with the parts that browsers send and ours to turn down: video in front, a data channel
@@ -72,8 +74,8 @@ func TestParseRemote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.audio != 1 || !r.bundled || r.opus != 111 || r.red != 63 || r.redFmtp != "111/111" || r.stereo || !r.twcc {
-		t.Errorf("audio %d bundled %v opus %d red %d %q stereo %v twcc %v", r.audio, r.bundled, r.opus, r.red, r.redFmtp, r.stereo, r.twcc)
+	if r.audio != 1 || !r.bundled || r.opus != 111 || r.red != 63 || r.redFmtp != "111/111" || r.sendsStereo || !r.twcc {
+		t.Errorf("audio %d bundled %v opus %d red %d %q stereo %v twcc %v", r.audio, r.bundled, r.opus, r.red, r.redFmtp, r.sendsStereo, r.twcc)
 	}
 	if r.ufrag != "Fb3T" || r.pwd != "abcdefghijklmnopqrstuvwx" || r.setup != "actpass" || !r.trickle {
 		t.Errorf("transport of another section: %q %q %q", r.ufrag, r.pwd, r.setup)
@@ -89,6 +91,55 @@ func TestParseRemote(t *testing.T) {
 	}
 	if r.direction != (direction{true, true}) {
 		t.Errorf("direction %v", r.direction)
+	}
+}
+
+// What clients are told of a room's sound, and whether it is taken from them in stereo.
+func TestAnswersByRoom(t *testing.T) {
+	music := mixer.RoomConfig{Channels: 2, Music: true, FrameMs: 10, Encoder: &mixer.EncoderConfig{BitrateBps: 128000}}
+	stereo := browserOffer("a=fmtp:111 minptime=10", "a=fmtp:111 stereo=1;sprop-stereo=1;minptime=10")
+	for _, c := range []struct {
+		name     string
+		cfg      mixer.RoomConfig
+		offer    string
+		fmtp     string
+		ptime    bool
+		channels int
+	}{
+		{"voice", mixer.RoomConfig{FrameMs: 20}, browserOffer(), "useinbandfec=1;usedtx=1;stereo=0;sprop-stereo=0;maxaveragebitrate=32000", false, 1},
+		{"voice, stereo offered", mixer.RoomConfig{}, stereo, "useinbandfec=1;usedtx=1;stereo=0;sprop-stereo=0;maxaveragebitrate=32000", false, 1},
+		{"voices with directions", mixer.RoomConfig{Channels: 2}, browserOffer(), "useinbandfec=1;usedtx=1;stereo=0;sprop-stereo=1;maxaveragebitrate=32000", false, 1},
+		{"a stereo source among them", mixer.RoomConfig{Channels: 2}, stereo, "useinbandfec=1;usedtx=1;stereo=1;sprop-stereo=1;maxaveragebitrate=32000", false, 2},
+		{"music", music, stereo, "useinbandfec=0;usedtx=0;stereo=1;sprop-stereo=1;maxaveragebitrate=128000", true, 2},
+		{"music, mono", music, browserOffer(), "useinbandfec=0;usedtx=0;stereo=0;sprop-stereo=1;maxaveragebitrate=128000", true, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newTestNode(t, func(cfg *Config, _ *timing) { cfg.Room = func(string) mixer.RoomConfig { return c.cfg } })
+			joined, err := n.Join(t.Context(), JoinRequest{Room: "r", Participant: "a", Kind: KindWHIP, Publish: true, Subscribe: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if joined.Stereo != (c.cfg.Channels == 2) || joined.Music != c.cfg.Music {
+				t.Errorf("joined: %+v", joined)
+			}
+			answer, err := n.Offer(t.Context(), "a", c.offer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := "a=fmtp:111 minptime=10;" + c.fmtp + "\r\n"; !strings.Contains(answer, want) {
+				t.Errorf("lacks %q in\n%s", want, answer)
+			}
+			if got := strings.Contains(answer, "a=ptime:10\r\n"); got != c.ptime {
+				t.Errorf("asks for packets of 10 ms: %v", got)
+			}
+			p, err := n.find("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.peer.sourceConfig().Channels; got != c.channels {
+				t.Errorf("%d channels are taken, want %d", got, c.channels)
+			}
+		})
 	}
 }
 

@@ -28,6 +28,8 @@ type JoinRequest struct {
 type Joined struct {
 	Participant  string
 	Participants []ParticipantInfo // everybody, the new one included
+	Stereo       bool              // what one hears has two sides
+	Music        bool              // send the sound as it is: no noise suppression, no gain control
 }
 
 // ParticipantInfo is what a room shows of a participant.

@@ -82,6 +82,8 @@ type (
 		CanPublish         bool          `json:"canPublish"`
 		CanSubscribe       bool          `json:"canSubscribe"`
 		Admin              bool          `json:"admin"`
+		Mode               string        `json:"mode"`   // of the room: "voice" or "music"
+		Stereo             bool          `json:"stereo"` // what is heard has two sides
 		Version            string        `json:"version"`
 	}
 	// Participant is an entry of the roster.
@@ -246,6 +248,13 @@ func kindOf(k sfu.Kind) string {
 	default:
 		return "browser"
 	}
+}
+
+func modeOf(music bool) string {
+	if music {
+		return "music"
+	}
+	return "voice"
 }
 
 func changeOf(e sfu.ParticipantEvent) ParticipantChange {

@@ -24,8 +24,9 @@ type session struct {
 	chats  *rate.Limiter
 
 	// ready is closed when Rooms.Join has returned; id is set then, or known before when there is an identity.
-	ready chan struct{}
-	id    string
+	ready         chan struct{}
+	id            string
+	music, stereo bool // of the room, set with id
 	// turn is held by who calls Rooms for this session, so that the client's messages take effect in its order even
 	// when it has just changed sockets.
 	turn chan struct{}
@@ -220,7 +221,7 @@ func (s *session) attach(c *conn, resumed bool, participants func() ([]sfu.Parti
 	joined := Joined{
 		Participant: s.id, Room: s.room, Name: s.name, Resume: s.secret, ResumeTTL: int(ResumeTTL / time.Second),
 		Resumed: resumed, ICEServers: servers, ICETransportPolicy: s.server.policy, Participants: participantsOf(list),
-		CanPublish: s.grants.Publish, CanSubscribe: s.grants.Subscribe, Admin: s.grants.Admin, Version: s.server.version,
+		CanPublish: s.grants.Publish, CanSubscribe: s.grants.Subscribe, Admin: s.grants.Admin, Mode: modeOf(s.music), Stereo: s.stereo, Version: s.server.version,
 	}
 
 	s.mu.Lock()

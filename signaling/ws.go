@@ -192,6 +192,7 @@ func (s *Server) join(ctx context.Context, c *conn, room, name string, who subje
 		close(ss.ready)
 		return nil, err
 	}
+	ss.music, ss.stereo = joined.Music, joined.Stereo
 	s.register(ss, joined.Participant)
 	close(ss.ready)
 	list := func() ([]sfu.ParticipantInfo, error) { return joined.Participants, nil }

@@ -107,9 +107,25 @@ func (n *node) buildMedia() error {
 		TCPPort:  uint16(n.cfg.Media.TCPPort), NAT1To1: n.cfg.Media.NAT1To1,
 		AllowPrivateCandidates: allowPrivateCandidates(&n.cfg.Config, addresses),
 		MaxParticipants:        n.cfg.Rooms.MaxTotal, MaxRoomParticipants: n.cfg.Rooms.MaxParticipants,
-		EmptyRoomTimeout: n.cfg.Rooms.EmptyTimeout, Log: n.log,
+		EmptyRoomTimeout: n.cfg.Rooms.EmptyTimeout, Room: n.roomConfig, Log: n.log,
 	})
 	return err
+}
+
+// roomConfig says how the room with a name is mixed.
+func (n *node) roomConfig(name string) mixer.RoomConfig {
+	o, audio := n.cfg.RoomOptions(name), n.cfg.Audio
+	c := mixer.RoomConfig{
+		Speakers: o.Speakers, Channels: 1, FrameMs: o.PacketMs, Leveling: o.Leveling, Music: o.Music,
+		Encoder: &mixer.EncoderConfig{BitrateBps: o.BitrateBps, FEC: audio.FEC, DTX: audio.DTX, Complexity: audio.Complexity},
+	}
+	if o.Stereo {
+		c.Channels = 2
+	}
+	if o.Speakers == 0 {
+		c.Speakers = mixer.Everybody
+	}
+	return c
 }
 
 func newDecoder(f neteq.Format, channels int) (neteq.Decoder, error) {
@@ -121,7 +137,7 @@ func newDecoder(f neteq.Format, channels int) (neteq.Decoder, error) {
 
 func newEncoder(c mixer.EncoderConfig) (mixer.Encoder, error) {
 	return opus.NewEncoder(opus.EncoderConfig{
-		Channels: c.Channels, BitrateBps: c.BitrateBps, FEC: c.FEC, DTX: c.DTX, LossPercent: c.LossPercent, Complexity: c.Complexity,
+		Channels: c.Channels, BitrateBps: c.BitrateBps, FEC: c.FEC, DTX: c.DTX, LossPercent: c.LossPercent, Complexity: c.Complexity, Music: c.Music,
 	})
 }
 
