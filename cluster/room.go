@@ -99,8 +99,8 @@ func (c *Cluster) Enter(room string, h RoomHandler) (*Room, error) {
 	return r, nil
 }
 
-// Leave says that this node has nobody in the room any more. The handler is not called for what happens after. It is
-// idempotent.
+// Leave says that this node has nobody in the room any more; what was set and sent before goes out. The handler is not
+// called for what happens after. It is idempotent.
 func (r *Room) Leave() {
 	c := r.c
 	c.mu.Lock()
@@ -108,6 +108,7 @@ func (r *Room) Leave() {
 	if r.left {
 		return
 	}
+	r.send()
 	r.left = true
 	c.roomSeq = max(c.roomSeq, r.seq) + 2 // the room's next life begins with a gap
 	delete(c.own, r.name)

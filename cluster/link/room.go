@@ -10,6 +10,7 @@ import (
 
 	"parley/cluster"
 	"parley/cluster/trunk/media"
+	"parley/neteq"
 	"parley/sfu"
 )
 
@@ -124,10 +125,20 @@ func (r *room) send(n news) {
 	}
 }
 
+// unknownDBov is what a packet counts for at least that does not state its level: a guess from its size takes a steady
+// sound for none. It is sent while there is room, and gives way to all who are known to speak.
+const unknownDBov = -60
+
 // Talk implements sfu.FabricRoom.
 func (r *room) Talk(cfg sfu.TalkerConfig) sfu.Talker {
+	level := func(p *neteq.Packet) int {
+		if p.HasAudioLevel {
+			return cfg.Level(p)
+		}
+		return max(unknownDBov, cfg.Level(p))
+	}
 	return r.outlet.Add(media.TalkerConfig{
-		Participant: cfg.Participant, SourceEpoch: cfg.SourceEpoch, Formats: cfg.Formats, Level: cfg.Level,
+		Participant: cfg.Participant, SourceEpoch: cfg.SourceEpoch, Formats: cfg.Formats, Level: level,
 	})
 }
 
@@ -140,12 +151,19 @@ func (h handler) PeerJoined(node string) {
 	h.r.outlet.SetNodes(h.r.nodes)
 }
 
-// PeerLeft implements cluster.RoomHandler. Who is still there has not left: the node has gone with them.
+// PeerLeft implements cluster.RoomHandler. Who is still there has not left, unless the message was lost: the node has gone
+// with them.
 func (h handler) PeerLeft(node string) {
 	r := h.r
+	reason := sfu.ReasonNodeLost
+	for _, m := range r.l.cluster.Members() {
+		if m.Node == node && (m.State == cluster.Alive || m.State == cluster.Suspect) {
+			reason = sfu.ReasonLeft
+		}
+	}
 	r.nodes = slices.DeleteFunc(r.nodes, func(n string) bool { return n == node })
 	r.outlet.SetNodes(r.nodes)
-	r.side.Vanish(node, "", sfu.ReasonNodeLost)
+	r.side.Vanish(node, "", reason)
 	for id, home := range r.homes {
 		if home == node {
 			r.forget(id)
