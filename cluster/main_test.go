@@ -22,7 +22,6 @@ type fleet struct {
 	t     *testing.T
 	hub   *hub
 	nodes map[string]*testNode
-	stop  []func()
 }
 
 type testNode struct {

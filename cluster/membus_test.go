@@ -29,11 +29,6 @@ func (h *hub) setCut(cut func(from, to string) bool) {
 	h.cut = cut
 }
 
-// isolate cuts a node off in both directions.
-func (h *hub) isolate(node string) {
-	h.setCut(func(from, to string) bool { return (from == node) != (to == node) })
-}
-
 func (h *hub) port(node string) *port {
 	h.mu.Lock()
 	defer h.mu.Unlock()
