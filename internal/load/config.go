@@ -58,7 +58,8 @@ type Config struct {
 	Limits   Limits
 	Progress func(Progress) // called each second; nil: not
 
-	sabotage func(*run) // called as the measurement begins, for tests of what must be noticed
+	sabotage func(*run)   // called as the measurement begins, for tests of what must be noticed
+	look     func(*total) // called each second of it, for tests that wait for something
 }
 
 // Limits are what a run must hold to pass. Zero values are not checked, unless said otherwise.

@@ -45,8 +45,9 @@ type earCounts struct {
 	Sound        uint64 // 20 ms in which there should be sound
 	DecodeErrors uint64
 	Examples     []string
-	delay        *hist // of chirps, sample for sample
-	packetDelay  *hist // from the packet with a chirp's first sample to the packet with it in the mix
+	Chirps       uint64 // found and matched
+	delay        *hist  // of chirps, sample for sample
+	packetDelay  *hist  // from the packet with a chirp's first sample to the packet with it in the mix
 }
 
 // ear decodes one stream and judges what is in it. Not safe for concurrent use; its loop owns it.
@@ -237,6 +238,7 @@ func (e *ear) chirped(first int64, c *earCounts) {
 			return // within sound that was made up
 		}
 		if sound, packet, ok := e.view.chirpSent(a.at + offset); ok {
+			c.Chirps++
 			c.delay.add(a.at + offset - sound)
 			c.packetDelay.add(a.at - packet)
 		}

@@ -25,8 +25,8 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	watch.phase("warming up", r.cfg.Warmup)
 	pause(ctx, r.cfg.Warmup)
 
-	watch.phase("measuring", r.cfg.Duration)
 	r.reset()
+	watch.phase(phaseMeasuring, r.cfg.Duration)
 	if r.cfg.sabotage != nil {
 		r.cfg.sabotage(r)
 	}
@@ -234,6 +234,7 @@ func (t *total) add(c *loopCounts) {
 	t.Silent += c.Silent
 	t.Sound += c.Sound
 	t.DecodeErrors += c.DecodeErrors
+	t.Chirps += c.Chirps
 	t.Examples = append(t.Examples, c.Examples...)
 	t.Sent += c.Sent
 	t.SentBytes += c.SentBytes

@@ -25,6 +25,9 @@ type sample struct {
 	reset       bool // nothing to compare with
 }
 
+// phaseMeasuring is the phase that counts.
+const phaseMeasuring = "measuring"
+
 const busyShare = 0.9
 
 func newWatch(r *run) *watch { return &watch{run: r, since: time.Now(), before: sample{reset: true}} }
@@ -44,6 +47,14 @@ func (w *watch) busySeconds() int {
 
 func (w *watch) look() {
 	counts := w.run.glance()
+	if look := w.run.cfg.look; look != nil {
+		w.mu.Lock()
+		measuring := w.name == phaseMeasuring
+		w.mu.Unlock()
+		if measuring {
+			look(counts)
+		}
+	}
 	server, _ := w.run.server() // its end is noticed elsewhere
 	s := sample{at: time.Now(), cpu: ownCPU(), server: server.cpu, in: counts.Packets, out: counts.Sent}
 	w.mu.Lock()

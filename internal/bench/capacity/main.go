@@ -132,7 +132,7 @@ func (s *scenario) step(o *options, st step) (*result, error) {
 		length = st.time
 	}
 	name := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" ,", r) {
+		if strings.ContainsRune(" ,'", r) {
 			return '-'
 		}
 		return r

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -33,6 +34,9 @@ var (
 	// likeJanus is what the AudioBridge encodes with by default.
 	likeJanus = []string{"--audio.complexity=4", "--audio.fec=false"}
 )
+
+// settled is for delays: joins that keep the server busy make the jitter buffers grow, and they take their time to shrink.
+var settled = []string{"--join-rate=5", "--warmup=20s", "--latency", "--sample=1"}
 
 // speech makes encoders work as they do in calls; tones are cheaper or dearer, as it happens.
 var speech = []string{"--speech=synthetic"}
@@ -69,8 +73,8 @@ func scenarios(churn time.Duration) []scenario {
 		{
 			name: "latency", title: "delay on a clean line, 20 rooms of 2", serve: best, aim: "median ≤ 40 ms, p95 ≤ 48 ms; packets of 10 ms: median ≤ 30 ms",
 			steps: []step{
-				{label: "sender's packets 20 ms", rooms: 20, size: 2, speak: 1, args: []string{"--latency", "--sample=1"}},
-				{label: "sender's packets 10 ms", rooms: 20, size: 2, speak: 1, args: []string{"--latency", "--sample=1", "--frame=10ms"}},
+				{label: "sender's packets of 20 ms", rooms: 20, size: 2, speak: 1, args: settled},
+				{label: "sender's packets of 10 ms", rooms: 20, size: 2, speak: 1, args: append(slices.Clone(settled), "--frame=10ms")},
 			},
 		},
 		{
@@ -98,7 +102,7 @@ func scenarios(churn time.Duration) []scenario {
 		},
 		{
 			name: "janus-latency", title: "Janus AudioBridge: delay on a clean line, 10 rooms of 2", janus: true,
-			steps: []step{{label: "default prebuffering", rooms: 10, size: 2, speak: 1, args: []string{"--latency", "--sample=1"}}},
+			steps: []step{{label: "default prebuffering", rooms: 10, size: 2, speak: 1, args: settled}},
 		},
 	}
 }
