@@ -20,6 +20,9 @@ import { Volumes, percentOf } from "./volume.js";
 /** @typedef {import("./failures.js").Failure} Failure */
 /** @typedef {{type: string, [key: string]: any}} Message */
 
+/** How the microphone is opened in a room for music: nothing that is meant for speech, and both channels. */
+const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, stereo: true };
+
 class App {
   #link = parseLink(location);
   #prefs = loadPrefs();
@@ -54,6 +57,7 @@ class App {
   #admin = false;
   #volumes = new Volumes((id, volume) => this.#signal?.send({ type: "volume", participant: id, volume }));
   #mutedByLink = false;
+  #music = false; // the room is for music: the microphone is sent as it is
   #lostMic = false; // it went away during the call and none took its place
 
   constructor() {
@@ -255,9 +259,19 @@ class App {
       if (this.#socketReason === "no answer") this.#call.networkChanged();
     } else this.#newCall(message);
     if (!message.resumed) this.#volumes.again(this.#people.keys());
+    this.#setMusic(message.mode === "music");
     this.#sendMute();
     this.#drawMute();
     this.#drawBanner();
+  }
+
+  /** @param {boolean} music */
+  #setMusic(music) {
+    if (music === this.#music) return;
+    this.#music = music;
+    if (!this.#mic.track) return;
+    this.#openMic();
+    if (music) this.#notice("This room is for music: your microphone is sent as it is. Please wear headphones.");
   }
 
   #enter() {
@@ -298,6 +312,8 @@ class App {
       track: this.#mayPublish ? this.#mic.track : null,
       publish: this.#mayPublish,
       subscribe: joined.canSubscribe !== false,
+      stereo: Boolean(joined.stereo),
+      music: joined.mode === "music",
     });
   }
 
@@ -432,7 +448,7 @@ class App {
   async #openMic() {
     if (!this.#devices.available) return insecureFailure();
     if (!this.#inRoom) this.#ui.join.microphone("asking");
-    const failed = await this.#mic.open(this.#prefs);
+    const failed = await this.#mic.open(this.#music ? { ...this.#prefs, ...RAW } : this.#prefs);
     if (!this.#inRoom) this.#ui.join.microphone(failed ? "off" : "live");
     await this.#listDevices();
     return failed;

@@ -32,6 +32,8 @@ import { setLocalDescription } from "./resend.js";
  * @property {MediaStreamTrack | null} track microphone, null to listen only
  * @property {boolean} publish may send
  * @property {boolean} subscribe may hear
+ * @property {boolean} [stereo] what is heard has two sides
+ * @property {boolean} [music] and what is sent may have
  */
 /**
  * @typedef {object} CallEnv
@@ -242,7 +244,7 @@ export class Call {
   async #offer() {
     const pc = /** @type {RTCPeerConnection} */ (this.#pc);
     if (pc.signalingState !== "stable" && pc.signalingState !== "have-local-offer") return;
-    await setLocalDescription(pc); // also one that was never answered: the socket was lost, or a second reason came up
+    await setLocalDescription(pc, this.#options ?? {}); // also one that was never answered: the socket was lost, or a second reason came up
     const description = pc.localDescription;
     if (!description || description.type !== "offer") return;
     this.#offerUnsent = !this.#hooks.send({ type: "offer", sdp: description.sdp });
@@ -267,7 +269,7 @@ export class Call {
     this.#offerUnsent = false;
     await pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
     await this.#addEarly();
-    await setLocalDescription(pc);
+    await setLocalDescription(pc, this.#options ?? {});
     if (pc.localDescription) this.#hooks.send({ type: "answer", sdp: pc.localDescription.sdp });
   }
 

@@ -2,7 +2,7 @@
 // Microphones and speakers: asking, choosing, noticing that one came or went. No DOM.
 
 /** @typedef {{id: string, label: string}} Device */
-/** @typedef {{input: string, echoCancellation: boolean, noiseSuppression: boolean, autoGainControl: boolean}} MicWish */
+/** @typedef {{input: string, echoCancellation: boolean, noiseSuppression: boolean, autoGainControl: boolean, stereo?: boolean}} MicWish */
 
 export class Devices {
   /** @type {MediaDevices | undefined} */ #media;
@@ -34,7 +34,7 @@ export class Devices {
       echoCancellation: wish.echoCancellation,
       noiseSuppression: wish.noiseSuppression,
       autoGainControl: wish.autoGainControl,
-      channelCount: 1,
+      channelCount: wish.stereo ? 2 : 1,
     };
     try {
       return await this.#ask(wish.input ? { ...audio, deviceId: { exact: wish.input } } : audio);

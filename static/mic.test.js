@@ -51,6 +51,12 @@ test("asks for what is wished", async () => {
   assert.deepEqual(asked, [{ echoCancellation: true, noiseSuppression: true, autoGainControl: false, channelCount: 1, deviceId: { exact: "m1" } }]);
 });
 
+test("both channels of the microphone where they are wished", async () => {
+  const { media, asked } = fakeMedia(() => new FakeTrack("a"));
+  await new Devices(media).open({ input: "", echoCancellation: false, noiseSuppression: false, autoGainControl: false, stereo: true });
+  assert.deepEqual(asked, [{ echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 2 }]);
+});
+
 test("a remembered microphone that is gone gives way to the default one", async () => {
   const { media, asked } = fakeMedia((audio) => {
     if (audio.deviceId) refuse("OverconstrainedError")();

@@ -2,6 +2,8 @@
 // Packets that the network loses are sent again when the server asks for them (RTCP NACK, RFC 4585). Chromium and Safari
 // can do that for audio, and do it as soon as their own description says so; by themselves they offer it for video only.
 
+import { withStereo } from "./stereo.js";
+
 /**
  * Adds "a=rtcp-fb:<payload type> nack" to every audio section that has Opus and does not say it yet.
  * @param {string} sdp a description of this browser's own
@@ -20,15 +22,17 @@ export function withResends(sdp) {
 }
 
 /**
- * setLocalDescription() for an offer, or for the answer to an offer, with resends offered as far as the browser lets us.
+ * setLocalDescription() for an offer, or for the answer to an offer, with resends offered, and stereo where the room has it, as far
+ * as the browser lets us.
  * @param {RTCPeerConnection} pc
+ * @param {{stereo?: boolean, music?: boolean}} [sound]
  */
-export async function setLocalDescription(pc) {
+export async function setLocalDescription(pc, sound = {}) {
   const answers = pc.signalingState === "have-remote-offer";
   const own = answers ? await pc.createAnswer() : await pc.createOffer();
   // An answer may only agree to what was offered.
   const wanted = !answers || /^a=rtcp-fb:\S+ nack\r?$/m.test(pc.remoteDescription?.sdp ?? "");
-  const edited = wanted ? withResends(own.sdp ?? "") : own.sdp;
+  const edited = withStereo(wanted ? withResends(own.sdp ?? "") : own.sdp ?? "", sound);
   if (edited !== own.sdp) {
     try {
       await pc.setLocalDescription({ type: own.type, sdp: edited });

@@ -28,8 +28,8 @@ for (const [name, sdp] of /** @type {[string, string][]} */ ([
   ["Firefox", head.replace("o=-", "o=mozilla...THIS_IS_SDPARTA-99.0") + opus],
 ])) test(`leaves it alone: ${name}`, () => assert.equal(withResends(sdp), sdp));
 
-/** @param {any} peer */
-async function set(peer) {
+/** @param {any} peer @param {any} [sound] */
+async function set(peer, sound) {
   /** @type {any[]} */ const tried = [];
   await setLocalDescription(/** @type {any} */ ({
     signalingState: "stable",
@@ -40,7 +40,7 @@ async function set(peer) {
       if (peer.strict && d.sdp.includes(line)) throw new Error("modified");
     },
     ...peer,
-  }));
+  }), sound);
   return tried;
 }
 
@@ -49,6 +49,13 @@ test("the offer says it; an answer says it to an offer that does", async () => {
   const answering = { signalingState: "have-remote-offer" };
   assert.deepEqual(await set({ ...answering, remoteDescription: { sdp: head + more } }), [{ type: "answer", sdp: head + more }]);
   assert.deepEqual(await set({ ...answering, remoteDescription: { sdp: head + opus } }), [{ type: "answer", sdp: head + opus }]);
+});
+
+test("stereo is asked for where the room has it, also in an answer", async () => {
+  const both = (/** @type {string} */ sdp) => sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1");
+  assert.deepEqual((await set({}, { stereo: true })).map((d) => d.sdp), [head + both(more)]);
+  const answering = { signalingState: "have-remote-offer", remoteDescription: { sdp: head + opus } };
+  assert.deepEqual((await set(answering, { stereo: true })).map((d) => d.sdp), [head + both(opus)]);
 });
 
 test("a browser that refuses edited descriptions gets its own", async () => {
