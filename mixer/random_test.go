@@ -50,7 +50,7 @@ func (e *combEar) WriteFrame(f Frame) {
 }
 
 // Four rooms of four, in which people come, go, speak, stop, are muted and turned up, by all or by one, and lose packets at random, for
-// 12,000 ticks: nobody ever hears themselves or another room, to the last bit, and everybody who has been speaking for a while is
+// 5,000 ticks: nobody ever hears themselves or another room, to the last bit, and everybody who has been speaking for a while is
 // heard by all that have not muted them. Every packet begins where the one before it ended, or later. PARLEY_TICKS makes it last longer.
 func TestRandomLifeOfRooms(t *testing.T) {
 	for seed := range 2 {
@@ -82,7 +82,7 @@ func randomLife(t *testing.T, seed uint64) {
 		people[i] = &person{room: rooms[i/4], id: i}
 	}
 	checked := 0
-	ticks := 12000
+	ticks := 5000
 	if n, err := strconv.Atoi(os.Getenv("PARLEY_TICKS")); err == nil {
 		ticks = n
 	}
@@ -159,7 +159,7 @@ func randomLife(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	if st := l.m.Stats(); checked < 100000 || st.Forks < 30 || st.Joins < 30 || st.TierChanges < 50 || st.Skipped == 0 {
+	if st := l.m.Stats(); checked < 50000 || st.Forks < 10 || st.Joins < 8 || st.TierChanges < 20 || st.Skipped == 0 {
 		t.Errorf("%d checks, %d forks, %d joins, %d changes of tiers, %d skipped", checked, st.Forks, st.Joins, st.TierChanges, st.Skipped)
 	}
 }
