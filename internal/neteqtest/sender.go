@@ -27,6 +27,9 @@ func Encode(pcm []float32, cfg opus.EncoderConfig) ([]replay.Packet, error) {
 	}
 	if cfg.Complexity == 0 {
 		cfg.Complexity = 5
+		if cfg.DTX { // below 7 our encoder has none
+			cfg.Complexity = 9
+		}
 	}
 	enc, err := opus.NewEncoder(cfg)
 	if err != nil {
