@@ -43,7 +43,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		w.Header().Set("Upgrade", "websocket")
 		return nil, refuse(CodeUpgradeRequired, "this is a WebSocket: use an Upgrade request")
 	}
-	if !s.origins.allowed(r) {
+	if !s.allowed(r) {
 		return nil, refuse(CodeBadOrigin, "the Origin header must name this server or a listed origin")
 	}
 	if !headerHas(r.Header, "Sec-WebSocket-Protocol", Subprotocol) {

@@ -47,7 +47,8 @@ func clientMessage(kind string, f *fields) (Message, error) {
 		name, e2 := f.text("name", required)
 		token, e3 := f.text("token", optional)
 		resume, e4 := f.text("resume", optional)
-		return Join{room, name, token, resume}, errors.Join(e1, e2, e3, e4)
+		join := Join{Room: room, Name: name, Token: token, Resume: resume}
+		return joinOfCluster(join, f, errors.Join(e1, e2, e3, e4))
 	case "offer":
 		sdp, err := f.text("sdp", required)
 		return Offer{sdp}, err
@@ -81,6 +82,20 @@ func clientMessage(kind string, f *fields) (Message, error) {
 	default:
 		return nil, refuse(CodeUnknownType, "no such type of message")
 	}
+}
+
+// joinOfCluster reads what of a join is about nodes.
+func joinOfCluster(j Join, f *fields, err error) (Message, error) {
+	var e1, e2, e3 error
+	j.Region, e1 = f.text("region", optional)
+	j.Failed, e2 = f.text("failed", optional)
+	if f.present("redirected") {
+		j.Redirected, e3 = f.flag("redirected")
+	}
+	if len(j.Region) > maxRegionBytes || len(j.Failed) > maxNodeBytes {
+		e3 = refuse(CodeBadMessage, "region or failed is too long")
+	}
+	return j, errors.Join(err, e1, e2, e3)
 }
 
 // candidateMessage reads what RTCIceCandidate.toJSON() writes, in which everything may be null.
@@ -276,6 +291,9 @@ var serverTypes = map[string]func([]byte) (Message, error){
 	"stats":       decodeAs[MediaStats],
 	"chat":        decodeAs[ChatLine],
 	"error":       decodeAs[Failure],
+	"nodes":       decodeAs[Nodes],
+	"redirect":    decodeAs[Redirect],
+	"move":        decodeAs[Move],
 	"bye":         decodeAs[Bye],
 	"pong":        decodeAs[Pong],
 }

@@ -117,7 +117,7 @@ func TestProtocolDocument(t *testing.T) {
 func TestMessageTables(t *testing.T) {
 	client := []Message{Join{}, Offer{}, Answer{}, Candidate{}, MuteRequest{}, VolumeRequest{}, ChatRequest{}, Leave{}, Ping{}}
 	server := []Message{Joined{}, Offer{}, Answer{}, Candidate{}, ParticipantChange{}, Levels{}, Muted{}, Quality{}, MediaStats{},
-		ChatLine{}, Failure{}, Bye{}, Pong{}}
+		ChatLine{}, Failure{}, Nodes{}, Redirect{}, Move{}, Bye{}, Pong{}}
 	kinds := make(map[string]bool)
 	for _, m := range client {
 		kinds[reflect.TypeOf(m).Name()] = true

@@ -36,6 +36,10 @@ const (
 	// maxCandidateBytes is several times the longest candidate line seen in browsers (about 200 bytes).
 	maxCandidateBytes = 1024
 
+	// maxRegionBytes and maxNodeBytes bound what a client says about nodes.
+	maxRegionBytes = 64
+	maxNodeBytes   = 256
+
 	// ResumeTTL is how long a participant without a socket keeps its seat.
 	ResumeTTL = 30 * time.Second
 	// joinTimeout is how long a socket may stay open without a join.

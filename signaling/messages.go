@@ -42,6 +42,10 @@ type (
 		Name   string `json:"name"`
 		Token  string `json:"token,omitempty"`
 		Resume string `json:"resume,omitempty"`
+		// Of clusters: the client's region, the node it has just lost, and whether another node sent it here.
+		Region     string `json:"region,omitempty"`
+		Failed     string `json:"failed,omitempty"`
+		Redirected bool   `json:"redirected,omitempty"`
 	}
 	// MuteRequest mutes or unmutes the sender, or with Participant somebody else (admins only; nobody's own mute is undone).
 	MuteRequest struct {
@@ -85,6 +89,7 @@ type (
 		Mode               string        `json:"mode"`   // of the room: "voice" or "music"
 		Stereo             bool          `json:"stereo"` // what is heard has two sides
 		Version            string        `json:"version"`
+		Nodes              []string      `json:"nodes,omitempty"` // see the message nodes
 	}
 	// Participant is an entry of the roster.
 	Participant struct {
@@ -178,6 +183,19 @@ type (
 		Re      string `json:"re,omitempty"` // the type of the message it is about
 		Fatal   bool   `json:"fatal"`
 	}
+	// Nodes are those to try, in this order, when this one does not answer.
+	Nodes struct {
+		Nodes []string `json:"nodes"`
+	}
+	// Redirect says that the client belongs on another node; the socket is closed after it.
+	Redirect struct {
+		URL string `json:"url"`
+	}
+	// Move asks the client to take a seat on another node, at a time of its choice within so long, and then to leave here.
+	Move struct {
+		Nodes    []string `json:"nodes"`
+		WithinMs int      `json:"withinMs"`
+	}
 	// Bye is the last message before the server closes the socket of a participant that has left or was removed.
 	Bye struct {
 		Reason       string `json:"reason"`
@@ -207,6 +225,9 @@ func (MediaStats) MessageType() string        { return "stats" }
 func (ChatLine) MessageType() string          { return "chat" }
 func (Failure) MessageType() string           { return "error" }
 func (Bye) MessageType() string               { return "bye" }
+func (Nodes) MessageType() string             { return "nodes" }
+func (Redirect) MessageType() string          { return "redirect" }
+func (Move) MessageType() string              { return "move" }
 func (Pong) MessageType() string              { return "pong" }
 
 // Encode returns the message as it goes over the wire.

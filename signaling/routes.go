@@ -57,7 +57,7 @@ func (s *Server) pages() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; media-src 'self' blob: mediastream:; "+
+		h.Set("Content-Security-Policy", "default-src 'self'; "+s.connectPolicy()+"img-src 'self' data:; media-src 'self' blob: mediastream:; "+
 			"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		s.static.ServeHTTP(w, r)
@@ -90,7 +90,11 @@ func (s *Server) cors(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Add("Vary", "Origin")
-		if origin, ok := s.origins.crossOrigin(r); ok {
+		origin, listed := s.origins.crossOrigin(r)
+		if listed || s.ofMember(r) {
+			if !listed {
+				origin = r.Header.Get("Origin")
+			}
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Expose-Headers", "Accept-Patch, ETag, Link, Location, Retry-After")
 		}

@@ -36,6 +36,8 @@ type Config struct {
 	// Static answers every path that is not ours, the pages of the web client among them. Nil: 404.
 	Static  http.Handler
 	Version string
+	// Cluster knows the other nodes; nil: there are none.
+	Cluster Cluster
 	Log     *zap.Logger // nil: none
 }
 
@@ -43,6 +45,7 @@ type Config struct {
 type Server struct {
 	rooms    Rooms
 	ice      ICEServers
+	cluster  Cluster   // nil: alone
 	verifier *verifier // nil on an open server
 	origins  origins
 	policy   string
@@ -77,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		rooms: cfg.Rooms, ice: cfg.ICE, policy: cfg.ICETransportPolicy, ready: cfg.Ready, static: cfg.Static,
-		version: cfg.Version, log: cfg.Log,
+		version: cfg.Version, cluster: cfg.Cluster, log: cfg.Log,
 		conns: make(map[*conn]struct{}), sessions: make(map[string]*session),
 		resumes: make(map[[sha256.Size]byte]*session), whips: make(map[string]*whipSession), subjects: make(map[subject]int),
 	}
@@ -121,6 +124,7 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case now := <-t.C:
 			s.expire(now)
+			s.tellNodes()
 		case <-ctx.Done():
 			s.mu.Lock()
 			s.closing = true
@@ -142,10 +146,15 @@ func (s *Server) expire(now time.Time) {
 	}
 }
 
-// Drain refuses new participants from now on, says goodbye to all there are and takes them out of their rooms. It
-// returns when their sockets are closed, or when ctx ends.
+// Drain refuses new participants from now on, asks those there are to move to other nodes, says goodbye to who is left in
+// the last fifth of the time and takes them out of their rooms. It returns when their sockets are closed, or when ctx ends.
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
+	if deadline, limited := ctx.Deadline(); limited {
+		moving, cancel := context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/5))
+		s.move(moving)
+		cancel()
+	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for _, ss := range s.allSessions() {

@@ -16,6 +16,7 @@ import (
 type session struct {
 	server *Server
 	room   string
+	region string // as the client names it
 	name   string
 	who    subject // zero on an open server
 	grants Grants
@@ -50,6 +51,7 @@ type session struct {
 	quality    map[string]int    // scores that came while there was no socket
 	names      map[string]string // of everyone in the room, by id
 	trickled   int               // candidates since the client's last offer
+	nodes      []string          // that the client was told to try when this one fails
 }
 
 // maxHeldCandidates is more than a server with MaxSDPCandidates candidates can have to say.
@@ -218,10 +220,11 @@ func (s *session) attach(c *conn, resumed bool, participants func() ([]sfu.Parti
 		return false, err
 	}
 	servers, _ := s.server.iceServers(s.id, c.host)
+	nodes := s.server.fallbacks(s.room, s.region)
 	joined := Joined{
 		Participant: s.id, Room: s.room, Name: s.name, Resume: s.secret, ResumeTTL: int(ResumeTTL / time.Second),
 		Resumed: resumed, ICEServers: servers, ICETransportPolicy: s.server.policy, Participants: participantsOf(list),
-		CanPublish: s.grants.Publish, CanSubscribe: s.grants.Subscribe, Admin: s.grants.Admin, Mode: modeOf(s.music), Stereo: s.stereo, Version: s.server.version,
+		CanPublish: s.grants.Publish, CanSubscribe: s.grants.Subscribe, Admin: s.grants.Admin, Mode: modeOf(s.music), Stereo: s.stereo, Version: s.server.version, Nodes: nodes,
 	}
 
 	s.mu.Lock()
@@ -235,6 +238,7 @@ func (s *session) attach(c *conn, resumed bool, participants func() ([]sfu.Parti
 	for _, p := range list {
 		s.names[p.ID] = p.Name
 	}
+	s.nodes = nodes
 	c.say(joined)
 	if s.offer != nil && time.Since(s.offeredAt) < offerLife {
 		c.send(*s.offer)

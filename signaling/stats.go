@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // counters are the server's, for Stats.
 type counters struct {
-	joins, joinsRefused, resumes, resumesFailed, expired, slowReaders, rateLimited, whipJoins, whipRefused atomic.Uint64
+	joins, joinsRefused, resumes, resumesFailed, expired, slowReaders, rateLimited, whipJoins, whipRefused, redirects atomic.Uint64
 }
 
 // Stats is a snapshot of the server's gauges and counters.
@@ -23,6 +23,7 @@ type Stats struct {
 	RateLimited   uint64 // sockets closed because they sent too much
 	WHIPJoins     uint64 // WHIP and WHEP
 	WHIPRefused   uint64
+	Redirects     uint64 // joins that were sent to another node
 }
 
 // Stats may be called from any goroutine.
@@ -31,7 +32,7 @@ func (s *Server) Stats() Stats {
 		Joins: s.counters.joins.Load(), JoinsRefused: s.counters.joinsRefused.Load(), Resumes: s.counters.resumes.Load(),
 		ResumesFailed: s.counters.resumesFailed.Load(), Expired: s.counters.expired.Load(),
 		SlowReaders: s.counters.slowReaders.Load(), RateLimited: s.counters.rateLimited.Load(),
-		WHIPJoins: s.counters.whipJoins.Load(), WHIPRefused: s.counters.whipRefused.Load(),
+		WHIPJoins: s.counters.whipJoins.Load(), WHIPRefused: s.counters.whipRefused.Load(), Redirects: s.counters.redirects.Load(),
 	}
 	sessions := s.allSessions()
 	for _, ss := range sessions {

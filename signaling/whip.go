@@ -3,6 +3,7 @@ package signaling
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -61,6 +62,16 @@ func (s *Server) serveCreate(kind whipKind) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, answer, err := s.create(w, r, kind)
 		if err != nil {
+			var moved redirected
+			if errors.As(err, &moved) { // RFC 9725, section 4.5
+				to := *r.URL
+				query := to.Query()
+				query.Set("redirected", "1")
+				to.RawQuery = query.Encode()
+				w.Header().Set("Location", moved.node+to.RequestURI())
+				w.WriteHeader(http.StatusTemporaryRedirect)
+				return
+			}
 			s.counters.whipRefused.Add(1)
 			s.writeError(w, err)
 			return
@@ -97,6 +108,9 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, kind whipKind) (
 	if err != nil {
 		return nil, "", err
 	}
+	if err := s.place(room, Hint{Region: region(r), Redirected: r.URL.Query().Has("redirected")}); err != nil {
+		return nil, "", err
+	}
 	sdp, err := readBody(w, r)
 	if err != nil {
 		return nil, "", err
@@ -116,6 +130,14 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, kind whipKind) (
 		return nil, "", err
 	}
 	return ws, answer, nil
+}
+
+// region is what the client says of itself, as a query of the URL.
+func region(r *http.Request) string {
+	if region := r.URL.Query().Get("region"); len(region) <= maxRegionBytes {
+		return region
+	}
+	return ""
 }
 
 // admit checks who asks and makes the request for a seat.

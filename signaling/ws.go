@@ -95,6 +95,12 @@ func (s *Server) welcome(ctx context.Context, c *conn) *session {
 
 // refuseJoin tells why there is no seat and closes the socket.
 func (c *conn) refuseJoin(err error) {
+	var moved redirected
+	if errors.As(err, &moved) {
+		c.say(Redirect{URL: moved.node})
+		c.out.finish(CloseByServer, "redirect")
+		return
+	}
 	p := statusOf(err)
 	code := websocket.StatusCode(CloseByServer)
 	if p.code == CodeDraining {
@@ -138,7 +144,10 @@ func (s *Server) seat(ctx context.Context, c *conn, m Join) (*session, error) {
 	if !grants.Publish && !grants.Subscribe {
 		return nil, refuse(CodeForbidden, "the token grants neither publish nor subscribe")
 	}
-	return s.join(ctx, c, m.Room, name, who, grants)
+	if err := s.place(m.Room, Hint{Region: m.Region, Failed: m.Failed, Redirected: m.Redirected}); err != nil {
+		return nil, err
+	}
+	return s.join(ctx, c, m, name, who, grants)
 }
 
 // tokenName is the name a token gives, or the one asked for when it gives none.
@@ -172,8 +181,10 @@ func (s *Server) resume(c *conn, m Join) (*session, error) {
 
 // join takes a new seat. An identity has one seat in a room: who joins with it again gets it, and the old session is
 // told that it was replaced. In another room at the same time, the identity gets an id with a suffix.
-func (s *Server) join(ctx context.Context, c *conn, room, name string, who subject, g Grants) (*session, error) {
+func (s *Server) join(ctx context.Context, c *conn, m Join, name string, who subject, g Grants) (*session, error) {
+	room := m.Room
 	ss := newSession(s, room, name, who, g)
+	ss.region = m.Region
 	if who.identity != "" {
 		if err := s.takeIdentity(ctx, ss); err != nil {
 			return nil, err
