@@ -10,13 +10,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"parley/cluster"
 )
 
-// adminHandler serves what is for operators only: metrics, and profiles if asked for.
-func adminHandler(registry *prometheus.Registry, token string, profiles bool) http.Handler {
+// adminHandler serves what is for operators only: metrics, the cluster unless nodes is nil, and profiles if asked for.
+func adminHandler(registry *prometheus.Registry, nodes http.Handler, token string, profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /{$}", adminIndex)
+	if nodes != nil {
+		mux.Handle(cluster.AdminPrefix, nodes)
+	}
 	if profiles {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

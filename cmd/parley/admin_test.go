@@ -35,7 +35,7 @@ func TestAdminOnly(t *testing.T) {
 			r.Header.Set("Authorization", tc.authorization)
 		}
 		w := httptest.NewRecorder()
-		adminHandler(prometheus.NewRegistry(), tc.token, false).ServeHTTP(w, r)
+		adminHandler(prometheus.NewRegistry(), nil, tc.token, false).ServeHTTP(w, r)
 		if w.Code != tc.want {
 			t.Errorf("token %q, host %q, authorization %q: %d, want %d", tc.token, tc.host, tc.authorization, w.Code, tc.want)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"parley/cluster/link"
 	"parley/internal/codec"
 	"parley/internal/config"
 	"parley/internal/localca"
@@ -38,7 +39,9 @@ type node struct {
 
 	mixer   *mixer.Mixer
 	sfu     *sfu.Node
-	turn    *turn.Server // nil: off
+	link    *link.Link    // nil: alone
+	emptied chan struct{} // capacity 1: an operator wants the node empty
+	turn    *turn.Server  // nil: off
 	signal  *signaling.Server
 	ca      *localca.CA // nil: given certificate, or no HTTPS
 	files   *fileCert   // nil: local CA, or no HTTPS
@@ -51,7 +54,7 @@ type node struct {
 
 // newNode builds the parts and opens every socket. On an error everything that was opened is closed again.
 func newNode(cfg *config.Loaded, log *zap.Logger) (_ *node, err error) {
-	n := &node{cfg: cfg, log: log}
+	n := &node{cfg: cfg, log: log, emptied: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			n.abandon()
@@ -60,7 +63,7 @@ func newNode(cfg *config.Loaded, log *zap.Logger) (_ *node, err error) {
 	if n.interfaces, err = netaddr.System(); err != nil {
 		return nil, err
 	}
-	for _, build := range []func() error{n.buildMedia, n.buildTLS, n.buildTurn, n.buildSignaling, n.buildHTTP} {
+	for _, build := range []func() error{n.buildMedia, n.buildCluster, n.buildTLS, n.buildTurn, n.buildSignaling, n.buildHTTP} {
 		if err := build(); err != nil {
 			return nil, err
 		}
@@ -251,6 +254,9 @@ func (n *node) buildSignaling() error {
 	if !n.cfg.Open() {
 		conf.Keys = map[string]string{n.cfg.Auth.Key: n.cfg.Auth.Secret}
 	}
+	if n.link != nil {
+		conf.Cluster = nodes{n.link.Cluster()}
+	}
 	var err error
 	n.signal, err = signaling.New(conf)
 	return err
@@ -319,7 +325,7 @@ func (n *node) buildHTTP() error {
 		}
 	}
 	if listen := n.cfg.Admin.Listen; listen.On {
-		server := signaling.NewHTTPServer(adminHandler(n.registry(), n.cfg.Admin.Token, n.cfg.Admin.PProf))
+		server := signaling.NewHTTPServer(adminHandler(n.registry(), n.clusterHandler(), n.cfg.Admin.Token, n.cfg.Admin.PProf))
 		server.WriteTimeout = 2 * time.Minute // a CPU profile takes the seconds it is asked for
 		n.admin, err = n.listen("admin", listen, server, nil, true)
 	}
@@ -351,6 +357,9 @@ func (n *node) registry() *prometheus.Registry {
 // parts lists what runs.
 func (n *node) parts() []part {
 	out := []part{{"mixer", n.mixer.Run}, {"sfu", n.sfu.Run}, {"signaling", n.signal.Run}}
+	if n.link != nil {
+		out = append(out, part{"cluster", n.link.Run}, part{"drain", n.drainOnRequest})
+	}
 	if n.turn != nil {
 		out = append(out, part{"turn", n.turn.Run})
 	}
@@ -384,6 +393,7 @@ func (n *node) refreshCertificate(ctx context.Context) error {
 
 // drain refuses joins, tells clients and takes everybody out of the rooms.
 func (n *node) drain(ctx context.Context) {
+	n.leaveCluster()
 	n.signal.Drain(ctx)
 	n.sfu.Drain(ctx)
 }
@@ -395,6 +405,9 @@ func (n *node) abandon() {
 	}
 	if n.turn != nil {
 		_ = n.turn.Close() // always nil
+	}
+	if n.link != nil {
+		_ = n.link.Close() // only of the socket
 	}
 	if n.sfu != nil {
 		ended, cancel := context.WithCancel(context.Background())
