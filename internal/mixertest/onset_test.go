@@ -33,7 +33,7 @@ type letter struct {
 
 func newCaller(t testing.TB, r *mixer.Room, owner string, sound func(int) float32, levels, sparse bool) *caller {
 	c := &caller{talker: newTalker(t, r, owner, sound), levels: levels, sparse: sparse}
-	e, err := opus.NewEncoder(opus.EncoderConfig{Channels: 1, BitrateBps: 32000, Complexity: 5, FEC: true, DTX: sparse})
+	e, err := opus.NewEncoder(opus.EncoderConfig{Channels: 1, BitrateBps: 32000, Complexity: 9, FEC: true, DTX: sparse})
 	if err != nil {
 		t.Fatal(err)
 	}
