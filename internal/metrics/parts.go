@@ -65,6 +65,7 @@ func mixerMetrics(snapshot func() mixer.Stats) *group[mixer.Stats] {
 	g.counter("decodes_total", "Source ticks (10 ms of one source) that were decoded.", func(s s) float64 { return float64(s.Decodes) })
 	g.counter("elections_total", "Times a source got one of its room's places.", func(s s) float64 { return float64(s.Elections) })
 	g.counter("steps_shared_total", "Steps of a large room's tick that were done by several workers.", func(s s) float64 { return float64(s.Shared) })
+	g.counter("shared_steps_total", "Steps of large rooms' ticks that several workers did.", func(s s) float64 { return float64(s.Shared) })
 	g.counter("false_levels_total", "Senders found to state false audio levels.", func(s s) float64 { return float64(s.Liars) })
 	g.gauge("load", "Share of its time that the busiest worker works, 0 to 1.", func(s s) float64 { return s.Load })
 	g.gauge("overload_rung", "Place of the busiest worker on the overload ladder: 0 none, 1 no FEC, 2 complexity 5, 3 complexity 2, 4 frames of 40 ms, 5 three speakers, 6 joins refused.", func(s s) float64 { return float64(s.Rung) })
