@@ -41,7 +41,7 @@ func usualSeat(owner string) seat {
 }
 
 // seatOf gives an owner, who begins to be heard, a direction that nobody else has had of late: its own of before, else its usual
-// one, else the one farthest from all that are taken.
+// one if nobody sits beside it, else the one farthest from all that are taken.
 func (r *Room) seatOf(o *owner) seat {
 	var taken [seats + 1]bool
 	for _, s := range r.sources {
@@ -49,21 +49,25 @@ func (r *Room) seatOf(o *owner) seat {
 			taken[x.seat] = true
 		}
 	}
-	for _, s := range []seat{o.seat, usualSeat(o.name)} {
-		if s != 0 && !taken[s] {
-			return s
-		}
+	if o.seat != 0 && !taken[o.seat] {
+		return o.seat
 	}
-	best, farthest := usualSeat(o.name), 0
-	for s := seat(1); s <= seats; s++ {
-		nearest := seats
+	room := func(s seat) seat { // to the nearest neighbour
+		nearest := seat(seats)
 		for t := seat(1); t <= seats; t++ {
 			if taken[t] {
-				nearest = min(nearest, int(max(s-t, t-s)))
+				nearest = min(nearest, max(s-t, t-s))
 			}
 		}
-		if nearest > farthest {
-			best, farthest = s, nearest
+		return nearest
+	}
+	best := usualSeat(o.name)
+	if room(best) >= 2 {
+		return best
+	}
+	for s := seat(1); s <= seats; s++ {
+		if room(s) > room(best) {
+			best = s
 		}
 	}
 	return best

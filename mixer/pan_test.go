@@ -134,6 +134,15 @@ func TestMusicIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestVoicesInStereoGetMore(t *testing.T) {
+	e := EncoderConfig{BitrateBps: 40000, Channels: 2}
+	for tier, want := range [Tiers]int{40000, 36000, 24000} {
+		if got := e.bitrate(Tier(tier)); got != want {
+			t.Errorf("%v: %d, want %d", Tier(tier), got, want)
+		}
+	}
+}
+
 func TestMusicIsNeverNarrow(t *testing.T) {
 	for _, c := range []struct {
 		rate int

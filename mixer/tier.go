@@ -146,17 +146,22 @@ func (q *quality) follow(loss float64, now time.Duration) {
 // recommends 64 to 128 kb/s; below 48 libopus begins to take the ends of the spectrum away).
 const leastMusicBitrate = 48000
 
-// bitrate is what a tier gets of the configured rate: 40, 24 and 16 kb/s of 40.
+// bitrate is what a tier gets of the configured rate: 40, 24 and 16 kb/s of 40; 40, 36 and 24 in stereo.
 func (c *EncoderConfig) bitrate(t Tier) int {
 	least := leastBitrate
 	if c.Music {
 		least = min(leastMusicBitrate, c.BitrateBps)
 	}
+	rate := c.BitrateBps
 	switch t {
 	case Good:
-		return max(least, c.BitrateBps*3/5)
+		rate = rate * 3 / 5
 	case Poor:
-		return max(least, c.BitrateBps*2/5)
+		rate = rate * 2 / 5
 	}
-	return c.BitrateBps
+	if c.Channels == 2 && !c.Music {
+		// libopus narrows the space between voices below 32 kb/s, and has none left at 16.
+		rate = min(rate*3/2, c.BitrateBps)
+	}
+	return max(least, rate)
 }
