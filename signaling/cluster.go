@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,8 +31,6 @@ type Hint struct {
 const (
 	// maxFallbacks is how many nodes a client is told of.
 	maxFallbacks = 4
-	// maxPolicyNodes bounds the addresses in a page's policy: about 4 KiB of header.
-	maxPolicyNodes = 64
 	// moveShare is the part of a drain's time in which clients are asked to begin to move, so that not all do at once.
 	moveShare = 3
 )
@@ -147,19 +144,4 @@ func (s *Server) ofMember(r *http.Request) bool {
 	}
 	u, ok := requestOrigin(r)
 	return ok && slices.Contains(s.cluster.Members(), u.Scheme+"://"+u.Host)
-}
-
-// connectPolicy is what pages may connect to: this server, and the nodes that they may have to go to.
-func (s *Server) connectPolicy() string {
-	if s.cluster == nil {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("connect-src 'self'")
-	members := s.cluster.Members()
-	for _, m := range members[:min(len(members), maxPolicyNodes)] {
-		b.WriteString(" " + m + " ws" + strings.TrimPrefix(m, "http"))
-	}
-	b.WriteString("; ")
-	return b.String()
 }

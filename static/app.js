@@ -297,7 +297,7 @@ class App {
       send: (message) => Boolean(this.#signal?.send(message)),
       onState: (state, reason) => { if (this.#call === call) this.#callState(state, reason); },
       onTrack: (track) => this.#ui.sound.attach(track),
-      freshServers: () => freshServers(this.#token),
+      freshServers: () => freshServers(this.#token, this.#signal?.origin || ""),
     });
     this.#call = call;
     clearTimeout(this.#slowTimer);
@@ -355,7 +355,7 @@ class App {
       this.#ui.room.remove(participant.id);
       this.#ui.person.gone(participant.id);
       this.#volumes.forget(participant.id);
-      if (known) this.#ui.announce(`${known.name} ${reason === "timeout" ? "lost the connection" : "left"}`);
+      if (known) this.#ui.announce(`${known.name} ${reason === "timeout" || reason === "node_lost" ? "lost the connection" : "left"}`);
       return;
     }
     const person = { ...known, ...participant };
@@ -618,10 +618,11 @@ class App {
 /**
  * ICE servers with credentials that are good now.
  * @param {string} token
+ * @param {string} origin of the node that the call is at
  * @returns {Promise<RTCIceServer[] | null>}
  */
-async function freshServers(token) {
-  const answer = await fetch("/api/v1/ice", { cache: "no-store", headers: token ? { Authorization: `Bearer ${token}` } : {} });
+async function freshServers(token, origin) {
+  const answer = await fetch(`${origin}/api/v1/ice`, { cache: "no-store", headers: token ? { Authorization: `Bearer ${token}` } : {} });
   return answer.ok ? (await answer.json()).iceServers : null;
 }
 

@@ -43,6 +43,25 @@ type Options struct {
 	// SHA-256 fingerprint for people to compare. Called per request, from any goroutine. nil, or a result without PEM:
 	// there is none, and /ca, /ca.pem and /ca.crt do not exist.
 	CA func() (pem, der []byte, fingerprint string)
+	// Nodes returns the origins of the other nodes of a cluster, which pages may have to go on with. Called per request, from
+	// any goroutine. nil: there are none.
+	Nodes func() []string
+}
+
+// maxNodes bounds the header of a page in a large cluster: about 4 KiB.
+const maxNodes = 64
+
+// policy is the content security policy of now: pages may connect to this server and to the other nodes.
+func (o *Options) policy() string {
+	if o.Nodes == nil {
+		return contentSecurityPolicy
+	}
+	var more strings.Builder
+	nodes := o.Nodes()
+	for _, node := range nodes[:min(len(nodes), maxNodes)] {
+		more.WriteString(" " + node + " ws" + strings.TrimPrefix(node, "http"))
+	}
+	return strings.Replace(contentSecurityPolicy, "connect-src 'self'", "connect-src 'self'"+more.String(), 1)
 }
 
 // asset is one file as it is sent.
@@ -109,14 +128,14 @@ func Handler(options Options) http.Handler {
 	mux.HandleFunc("GET /ca", s.serveCAPage)
 	mux.HandleFunc("GET /ca.pem", s.serveCA)
 	mux.HandleFunc("GET /ca.crt", s.serveCA)
-	return headers(mux)
+	return headers(mux, &options)
 }
 
 // headers sets what every answer carries, errors included.
-func headers(next http.Handler) http.Handler {
+func headers(next http.Handler, options *Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("Content-Security-Policy", options.policy())
 		h.Set("Permissions-Policy", permissionsPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")

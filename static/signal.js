@@ -36,6 +36,9 @@ const POKE_PONG_MS = 2500; // the same after a hint that the network changed
 const BACKOFF_MS = [100, 500, 1000, 2000, 4000, 8000]; // last one repeats
 const CLOSE_LOST = 4000; // our close code for a socket given up; 1000 and 1001 would mean that we leave
 const BUSY_BACKOFF_MS = 5000; // least wait after the server turned us away for load or rate
+const NODE_TIMEOUT_MS = 2500; // CONNECT_TIMEOUT_MS while there is another node to try
+const NODE_SPREAD_MS = 60; // the wait before another node is tried is drawn from this
+const MAX_REDIRECTS = 4; // in a row; more is two nodes that do not agree
 
 /** Errors the server may end a socket with although trying again is right. */
 const RETRY_CODES = new Set(["draining", "rate_limited", "internal", "join_timeout"]);
@@ -52,7 +55,12 @@ const browser = {
 };
 
 export class Signal {
-  /** @type {string} */ #url;
+  /** @type {string} */ #url; // of the node that we are at, or try
+  /** @type {string[]} */ #nodes = []; // of a cluster: origins to go on with when this node fails, the best first
+  /** @type {string} */ #seatAt = ""; // the URL where #resume is good
+  /** @type {string} */ #failed = ""; // the node that we have lost
+  #tried = 0; // nodes that have been tried since the seat was lost
+  #redirects = 0;
   /** @type {Hello} */ #hello;
   /** @type {SignalHooks} */ #hooks;
   /** @type {SignalEnv} */ #env;
@@ -86,6 +94,8 @@ export class Signal {
   }
 
   get state() { return this.#state; }
+  /** Origin of the node that we are at. */
+  get origin() { return originOf(this.#url); }
   /** True once the room was entered at least once. */
   get entered() { return this.#entered; }
 
@@ -146,7 +156,8 @@ export class Signal {
       return;
     }
     this.#socket = socket;
-    this.#connectTimer = this.#env.setTimeout(() => this.#drop("timeout"), CONNECT_TIMEOUT_MS);
+    const patience = this.#tried <= this.#nodes.length && this.#nodes.length > 0 ? NODE_TIMEOUT_MS : CONNECT_TIMEOUT_MS;
+    this.#connectTimer = this.#env.setTimeout(() => this.#drop("timeout"), patience);
     socket.onopen = () => { if (socket === this.#socket) this.#join(); };
     socket.onmessage = (event) => { if (socket === this.#socket) this.#read(event.data); };
     socket.onclose = (event) => { if (socket === this.#socket) this.#closed(event.code, event.reason); };
@@ -158,7 +169,9 @@ export class Signal {
     /** @type {Message} */
     const join = { type: "join", room, name };
     if (token) join.token = token;
-    if (this.#resume) join.resume = this.#resume;
+    if (this.#resume && this.#seatAt === this.#url) join.resume = this.#resume;
+    if (this.#failed && this.#failed !== this.origin) join.failed = this.#failed;
+    if (this.#redirects > 0) join.redirected = true;
     this.#write(join);
   }
 
@@ -185,6 +198,12 @@ export class Signal {
       case "bye":
         this.#bye(message);
         return;
+      case "nodes":
+        this.#know(message.nodes);
+        return;
+      case "redirect":
+        this.#redirect(String(message.url || ""));
+        return;
       case "stats":
         this.#expectMore();
         break;
@@ -196,6 +215,10 @@ export class Signal {
   #joined(message) {
     this.#env.clearTimeout(this.#connectTimer);
     this.#resume = typeof message.resume === "string" ? message.resume : "";
+    this.#seatAt = this.#url;
+    this.#failed = "";
+    this.#tried = this.#redirects = 0;
+    this.#know(message.nodes);
     this.#attempt = 0;
     this.#retryAfterMs = 0;
     this.#entered = true;
@@ -225,6 +248,43 @@ export class Signal {
     this.#hooks.onMessage(message);
   }
 
+  /** @param {unknown} nodes */
+  #know(nodes) {
+    this.#nodes = Array.isArray(nodes) ? nodes.filter((node) => typeof node === "string" && /^https?:\/\/[^/]+$/.test(node)) : [];
+  }
+
+  /** @param {string} node */
+  #redirect(node) {
+    if (!/^https?:\/\/[^/]+$/.test(node) || this.#redirects >= MAX_REDIRECTS) {
+      this.#drop("redirect");
+      return;
+    }
+    this.#redirects++;
+    this.#discard(CLOSE_LOST);
+    this.#url = socketOf(node);
+    this.#connect();
+  }
+
+  /**
+   * Turns to the next node, if this one has failed and there are others that have not been tried. The first attempt is for the
+   * node that has our seat: a socket may be lost without it.
+   * @returns {boolean}
+   */
+  #turn() {
+    if (!this.#seatAt || this.#nodes.length === 0) return false;
+    const home = originOf(this.#seatAt);
+    const order = [home, ...this.#nodes.filter((node) => node !== home)];
+    if (++this.#tried > order.length) {
+      this.#tried = 1; // all have failed: from the beginning, and slower
+      this.#url = this.#seatAt;
+      return false;
+    }
+    const node = order[this.#tried - 1];
+    if (node !== home) this.#failed = home;
+    this.#url = node === home ? this.#seatAt : socketOf(node);
+    return true;
+  }
+
   /** @param {Message} message */
   #bye(message) {
     const reason = String(message.reason || "");
@@ -232,6 +292,10 @@ export class Signal {
       this.#resume = "";
       this.#reason = reason;
       this.#retryAfterMs = Number(message.retryAfterMs) || 0;
+      if (reason === "draining" && this.#nodes.length > 0) {
+        this.#retryAfterMs = 0;
+        this.#tried = Math.max(this.#tried, 1); // this node is not tried again
+      }
       this.#drop(reason);
       return;
     }
@@ -280,8 +344,9 @@ export class Signal {
 
   /** @param {string} reason */
   #wait(reason) {
-    const step = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];
+    let step = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];
     this.#attempt++;
+    if (this.#turn() && this.#tried > 1) step = NODE_SPREAD_MS;
     // Half of the wait is drawn, so that a room full of clients does not come back in one moment.
     const retryInMs = Math.max(this.#retryAfterMs, 0) + Math.round(step * (0.5 + this.#env.random() / 2));
     this.#retryAfterMs = 0;
@@ -371,6 +436,16 @@ export class Signal {
     this.#state = state;
     this.#hooks.onState(state, { attempt: this.#attempt, reason: this.#reason, retryInMs });
   }
+}
+
+/** @param {string} url of a socket */
+function originOf(url) {
+  return url.replace(/^ws/, "http").replace(/\/ws$/, "");
+}
+
+/** @param {string} origin */
+function socketOf(origin) {
+  return origin.replace(/^http/, "ws") + "/ws";
 }
 
 /**

@@ -264,6 +264,9 @@ func (n *node) buildSignaling() error {
 
 func (n *node) staticOptions() static.Options {
 	var o static.Options
+	if n.link != nil {
+		o.Nodes = nodes{n.link.Cluster()}.Members
+	}
 	if n.cfg.HTTPS.Enabled {
 		o.HTTPSPort = int(n.cfg.HTTPS.Listen.Port)
 		o.ShareBase = n.shareBase()
