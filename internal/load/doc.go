@@ -13,6 +13,6 @@
 // kernel's (SO_TIMESTAMPNS), so that they do not depend on when the loop came to read; and how late the loop was, how much of its
 // cores it used and what its sockets dropped is in the report, with a verdict when the crowd was itself the bottleneck.
 //
-// It runs on Linux only, it does not do TURN, ICE over TCP or video, and it is no jitter buffer: packets are decoded as they
+// It runs on Linux only (elsewhere Measure says so), it does not do TURN, ICE over TCP or video, and it is no jitter buffer: packets are decoded as they
 // arrive, which is right where the network is good. Bad networks are made on the way out, by Config.Loss.
 package load

@@ -66,7 +66,8 @@ type ear struct {
 	decim  decimator
 
 	window  []float32
-	sets    [blockWindows]uint64
+	faint   [blockWindows]uint64 // voices in each window of the block
+	loud    [blockWindows]uint64
 	filled  int
 	from    time.Duration // arrival of the block's first sample
 	quiet   int           // 20 ms of the block that were silent
@@ -151,7 +152,7 @@ func (e *ear) take(pcm []float32, at time.Duration, c *earCounts) {
 		if len(e.window) < windowSamples {
 			return
 		}
-		e.sets[e.filled] = e.tones.present(e.window, e.voices)
+		e.faint[e.filled], e.loud[e.filled] = e.tones.present(e.window, e.voices)
 		for i := 0; i < windowSamples; i += tick {
 			if rms(e.window[i:i+tick]) < quietDBFS {
 				e.quiet++
@@ -177,14 +178,15 @@ func (e *ear) judge(to time.Duration, c *earCounts) {
 	c.Blocks++
 	heard, hint := uint64(0), uint64(0)
 	for v := range e.voices {
-		n := 0
-		for _, set := range e.sets {
-			n += int(set >> v & 1)
+		faint, loud := 0, 0
+		for i := range blockWindows {
+			faint += int(e.faint[i] >> v & 1)
+			loud += int(e.loud[i] >> v & 1)
 		}
-		if n == blockWindows {
+		if loud == blockWindows {
 			heard |= 1 << v
 		}
-		if n >= 2 {
+		if faint >= 2 {
 			hint |= 1 << v
 		}
 	}

@@ -102,16 +102,25 @@ func (r *run) churn(ctx context.Context) {
 		}
 		c := r.seats[rand.IntN(len(r.seats))]
 		all.Go(func() {
-			outlive := context.WithoutCancel(ctx) // a join that has begun is seen through
-			c.mu.Lock()
-			empty := c.peer == nil
-			c.mu.Unlock()
-			if !empty {
+			if c.change(true) {
+				outlive := context.WithoutCancel(ctx) // a join that has begun is seen through
 				r.leave(outlive, c)
 				_ = r.join(outlive, c) // counted
+				c.change(false)
 			}
 		})
 	}
+}
+
+// change marks a chair as changing, if it is not yet, or as settled.
+func (c *chair) change(begin bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if begin && c.changing {
+		return false
+	}
+	c.changing = begin
+	return true
 }
 
 // turns lets the next ones speak, in each room one after the other.

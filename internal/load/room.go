@@ -25,6 +25,10 @@ type sentChirp struct{ sound, packet time.Duration }
 
 const chirpsKept = 8
 
+// voiceStride keeps the tones of one room apart: neighbours beat, and coders make tones of their own of that. It has no factor in
+// common with Voices, so that all come in turn.
+const voiceStride = 11
+
 func newRoom(name string, firstVoice, loud int) *room {
 	r := &room{name: name, loud: loud, next: firstVoice % Voices}
 	for v := range r.since {
@@ -39,7 +43,7 @@ func (r *room) speak(now time.Duration) int {
 	defer r.mu.Unlock()
 	for range Voices {
 		v := r.next
-		r.next = (r.next + 1) % Voices
+		r.next = (r.next + voiceStride) % Voices
 		if r.on>>v&1 == 0 && now-r.since[v] > 2*settle {
 			r.on |= 1 << v
 			r.since[v] = now

@@ -21,6 +21,7 @@ const (
 	joinsAtOnce = 64
 	keepDTLS    = 2 * time.Second // after a handshake, to answer messages that come again
 	maxReasons  = 5
+	voiceShift  = 5 // between the first voices of rooms
 )
 
 // run is one measurement.
@@ -51,6 +52,7 @@ type chair struct {
 	peer     *peer
 	session  session
 	speaking bool // whoever sits there speaks
+	changing bool // somebody is leaving it, and somebody else coming
 }
 
 // Measure runs a crowd and reports. The report is there whenever the crowd came to be measured, whatever it found; a run that
@@ -93,7 +95,7 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	for i := range r.cfg.Rooms {
 		// Rooms begin at different voices, so that one room's are wrong in the next.
-		r.rooms = append(r.rooms, newRoom(fmt.Sprintf("%s-%d", r.cfg.RoomPrefix, i), i*(r.cfg.Speakers+1), r.cfg.Loud))
+		r.rooms = append(r.rooms, newRoom(fmt.Sprintf("%s-%d", r.cfg.RoomPrefix, i), i*voiceShift, r.cfg.Loud))
 	}
 	for i := range r.cfg.Participants {
 		for _, room := range r.rooms {

@@ -9,8 +9,9 @@ const (
 	decimation = sampleRate / earRate
 )
 
-// Voices is how many speakers can be told apart in one room.
-const Voices = 48
+// Voices is how many speakers can be told apart in one room. Tones above 1900 Hz would be of no use: at 24 kb/s libopus moves them
+// and makes new ones.
+const Voices = 32
 
 // voiceHz is the tone that marks voice v. Tones lie on a grid of 50 Hz, so that they are whole cycles in 20 ms (a loop of
 // frames has no seam) and a window of 100 ms tells neighbours apart.
@@ -34,10 +35,14 @@ func (d *decimator) append(out []float32, pcm []float32) []float32 {
 	return out
 }
 
+const windowSamples = earRate / 10 // of one look for tones
+
+// What counts as a tone. Speakers send theirs at -20 dBFS, those who chirp at -26. Coders add tones of their own,
+// harmonics of what they take for a pitch. So what should be there may be faint, what
+// should not must be loud.
 const (
-	windowSamples = earRate / 10 // of one look for tones
-	standOutDB    = 10           // above the background on both sides
-	faintestDBFS  = -46.0        // of a tone that counts: 20 dB below the quietest that is sent, above what coders add to it
+	faintDBFS, faintOutDB = -46.0, 6 // outDB: above the background on both sides
+	loudDBFS, loudOutDB   = -34.0, 10
 )
 
 // tones finds the marks of voices in 100 ms of sound. Not safe for concurrent use.
@@ -53,15 +58,24 @@ func newTones() *tones {
 	return t
 }
 
-// present returns the set of the first n voices whose tone stands out in pcm, windowSamples at 8 kHz.
-func (t *tones) present(pcm []float32, n int) (set uint64) {
+// present returns the sets of the first n voices whose tone stands out in pcm, windowSamples at 8 kHz: of all, and of
+// those that are loud.
+func (t *tones) present(pcm []float32, n int) (faint, loud uint64) {
 	for v := range n {
 		hz := voiceHz(v)
-		if tone := t.level(pcm, hz); tone > faintestDBFS && tone > max(t.level(pcm, hz-25), t.level(pcm, hz+25))+standOutDB {
-			set |= 1 << v
+		tone := t.level(pcm, hz)
+		if tone < faintDBFS {
+			continue
+		}
+		out := tone - max(t.level(pcm, hz-25), t.level(pcm, hz+25))
+		if out > faintOutDB {
+			faint |= 1 << v
+		}
+		if tone > loudDBFS && out > loudOutDB {
+			loud |= 1 << v
 		}
 	}
-	return set
+	return faint, loud
 }
 
 // level is the level of a sine of hz in dBFS (Goertzel's algorithm).
