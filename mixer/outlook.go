@@ -17,7 +17,8 @@ const (
 
 	// What a sender says about its level is compared with what is decoded, in windows of decoded ticks. A window tells only
 	// when at least checkLoudTicks of it are loud on one side; then the means may differ by trustDB, which leaves room for
-	// peaks instead of means and for gain control behind the measurement.
+	// peaks instead of means and for gain control behind the measurement. Twice in a row, or by twice as much: where the packet in
+	// which a syllable begins is lost, a CELT decoder yields all of the syllable too quietly.
 	checkTicks     = 30
 	checkLoudTicks = 10
 	trustDB        = 15
@@ -50,6 +51,7 @@ type outlook struct {
 	bias     float64 // by how many decibels the claims exceed what is decoded
 	debt     int     // true windows until claims are believed again; 0: they are
 	sentence int
+	suspect  bool // the last window that told anything was untrue, but not by much
 
 	// The window under way.
 	ticks, loudClaims, loudTicks int
@@ -169,9 +171,9 @@ func expect(belief uint32, p *neteq.Packet) int {
 // active tells whether what came last looks like speech.
 func (o *outlook) active() bool { return o.count > 0 && o.at(o.count-1).guess >= guessActiveDBov }
 
-// verify compares what was decoded in this tick with what was said about it. It returns true when the sender was found to
+// verify compares what was decoded in this tick, at now, with what was said about it. It returns true when the sender was found to
 // tell untruths just now.
-func (o *outlook) verify(meanSquare float64) (caught bool) {
+func (o *outlook) verify(meanSquare float64, now time.Duration) (caught bool) {
 	if o.count == 0 {
 		return false
 	}
@@ -184,7 +186,7 @@ func (o *outlook) verify(meanSquare float64) (caught bool) {
 			o.usual += (db - o.usual) / 40
 		}
 	}
-	if e.claim == noLevel {
+	if e.claim == noLevel || e.end <= now { // what follows the last packet is made up, or DTX's
 		return false
 	}
 	o.ticks++
@@ -206,7 +208,10 @@ func (o *outlook) verify(meanSquare float64) (caught bool) {
 	telling := o.loudClaims >= checkLoudTicks && o.loudTicks >= checkLoudTicks
 	o.ticks, o.loudClaims, o.loudTicks, o.claimed, o.decoded = 0, 0, 0, 0, 0
 	switch {
+	case (over || under) && o.debt == 0 && !o.suspect && math.Abs(difference) < 2*trustDB:
+		o.suspect = true
 	case over || under:
+		o.suspect = false
 		if caught = o.debt == 0; caught {
 			o.sentence = max(2, min(longestSentence, 2*o.sentence))
 		}
@@ -217,6 +222,7 @@ func (o *outlook) verify(meanSquare float64) (caught bool) {
 	case telling && o.debt > 0:
 		o.debt--
 	case telling:
+		o.suspect = false
 		o.bias += (difference - o.bias) / 4
 	}
 	return caught

@@ -318,7 +318,7 @@ func (s *Source) pull(n int64, now time.Duration) {
 	}
 	s.meter.observe(power)
 	s.heard = peak >= silentPeak
-	if result.Speech != neteq.Concealment && s.outlook.verify(power) {
+	if result.Speech != neteq.Concealment && s.outlook.verify(power, now) {
 		// A place that was got by a false claim is not kept for any time.
 		s.since, s.rank, s.peak = n-speakerStayTicks, silentDBov, silentDBov
 		s.room.worker.liars.Add(1)
