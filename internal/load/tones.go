@@ -37,12 +37,12 @@ func (d *decimator) append(out []float32, pcm []float32) []float32 {
 
 const windowSamples = earRate / 10 // of one look for tones
 
-// What counts as a tone. Speakers send theirs at -20 dBFS, those who chirp at -26. Coders add tones of their own,
-// harmonics of what they take for a pitch. So what should be there may be faint, what
+// What counts as a tone. Speakers send theirs at -20 dBFS. Coders add tones of their own, harmonics of what they take for
+// a pitch: libopus at 16 kb/s, as listeners with bad paths get it, up to -32 dBFS. So what should be there may be faint, what
 // should not must be loud.
 const (
 	faintDBFS, faintOutDB = -46.0, 6 // outDB: above the background on both sides
-	loudDBFS, loudOutDB   = -34.0, 10
+	loudDBFS, loudOutDB   = -27.0, 10
 )
 
 // tones finds the marks of voices in 100 ms of sound. Not safe for concurrent use.
@@ -106,6 +106,7 @@ const (
 	chirpSeconds = 0.03
 	chirpSamples = chirpSeconds * earRate
 	chirpScore   = 0.55 // least normalised correlation
+	chirpLeast   = 2.5  // energy of a place that is looked at: 6 dB below a chirp as it is sent, above a tone
 )
 
 // chirp is the sweep at a rate in Hz, of amplitude 1, with raised-cosine edges of 5 ms.
@@ -165,7 +166,7 @@ func (f *chirpFinder) search(pcm []float32, found func(at int64)) {
 			found(f.at)
 			f.best = 0
 		}
-		if energy < 1e-4 { // next to silence correlates by chance
+		if energy < chirpLeast {
 			continue
 		}
 		var dot float64

@@ -99,7 +99,7 @@ func (e encoding) chirping(v int) (*track, error) {
 	const count = 10
 	n := e.samples()
 	length := count * 700 * sampleRate / 1000 / n * n
-	pcm := sine(voiceHz(v), toneAmplitude/2, length)
+	pcm := sine(voiceHz(v), toneAmplitude, length)
 	sweep := chirp(sampleRate)
 	random := rand.New(rand.NewPCG(uint64(v), 1))
 	for at := 0; at+sampleRate*3/4 <= length; at += sampleRate*6/10 + random.IntN(sampleRate/10) {
