@@ -138,6 +138,9 @@ func (b *bus) deliver(w *worker, from, to int) {
 
 // follow sets the encoder to what the tier, the load of the worker and the losses of the listeners ask for.
 func (b *bus) follow(rung int, encoding *EncoderConfig) {
+	if b.tier > Poor {
+		return
+	}
 	if want := (setting{rung, b.tier}); want != b.set {
 		b.apply(want, encoding)
 	}

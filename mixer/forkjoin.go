@@ -272,12 +272,12 @@ func (r *Room) newMix() *mix {
 // newBus returns a bus in its initial state, or nil when no encoder can be made.
 func (r *Room) newBus(m *mix, tier Tier) *bus {
 	var b *bus
-	if k := len(r.spare) - 1; k >= 0 {
+	if k := len(r.spare) - 1; k >= 0 && tier <= Poor {
 		b = r.spare[k]
 		r.spare[k] = nil
 		r.spare = r.spare[:k]
 	} else {
-		e, err := r.mixer.newEncoder(r.encoding)
+		e, err := r.makeEncoder(tier)
 		if err != nil {
 			r.worker.encodeErrors.Add(1)
 			r.mixer.log.Error("new encoder", zap.String("room", r.id), zap.Error(err))
@@ -303,14 +303,14 @@ func (r *Room) tidy(b *bus) {
 	clear(b.listeners[:cap(b.listeners)])
 	b.mix, b.ready = nil, outgoing{}
 	resetter, ok := b.encoder.(interface{ Reset() error })
-	if ok && len(r.spare) < spareBuses && b.apply(setting{}, &r.encoding) && resetter.Reset() == nil {
+	if ok && b.tier <= Poor && len(r.spare) < spareBuses && b.apply(setting{}, &r.encoding) && resetter.Reset() == nil {
 		r.spare = append(r.spare, b)
 	}
 }
 
 // tidyMix takes a mix without buses out.
 func (r *Room) tidyMix(m *mix) {
-	if m.buses != [Tiers]*bus{} {
+	if m.buses != [lanes]*bus{} {
 		return
 	}
 	r.mixes = slices.DeleteFunc(r.mixes, func(x *mix) bool { return x == m })

@@ -34,6 +34,8 @@ type ListenerConfig struct {
 	Sink  Sink
 	// Redundant: the sink can send every frame twice, and is to when packets get lost.
 	Redundant bool
+	// Codec of the frames. Those of others than Opus follow neither tier nor load.
+	Codec Codec
 }
 
 // Listener is one stream out of a room.
@@ -67,6 +69,9 @@ func (l *Listener) Owner() string { return l.config.Owner }
 // agreed. The in-band redundancy (FEC) of a bus follows its worst eighth of listeners.
 // Any goroutine may call it. Without reports a listener is Excellent.
 func (l *Listener) SetReport(report Report) {
+	if l.config.Codec != Opus {
+		return
+	}
 	l.reporting.Lock()
 	changed := l.quality.take(report, l.room.mixer.Now())
 	loss, redundant := l.quality.loss, l.config.Redundant && l.quality.redundant
@@ -83,7 +88,12 @@ func (l *Listener) SetReport(report Report) {
 }
 
 // Tier is how the listener's connection is thought of. What it hears follows within 40 ms.
-func (l *Listener) Tier() Tier { return Tier(l.tier.Load()) }
+func (l *Listener) Tier() Tier {
+	if t := Tier(l.tier.Load()); t <= Poor {
+		return t
+	}
+	return Excellent
+}
 
 // Close takes the listener out of the room. It does not wait: when it returns, one last WriteFrame may be under way or
 // about to begin on the room's worker. It may be called again.

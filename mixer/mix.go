@@ -15,7 +15,7 @@ type hearing struct {
 // once, and encoded once for each of them.
 type mix struct {
 	hearing
-	buses  [Tiers]*bus // by tier, nil where nobody is
+	buses  [lanes]*bus // by tier, and codecs other than Opus behind; nil where nobody is
 	pcm    []float32   // by place in the 40 ms
 	levels []level     // of gains that are not 1
 	mixState

@@ -21,6 +21,9 @@ type Config struct {
 	NewDecoder func(f neteq.Format, channels int) (neteq.Decoder, error)
 	// NewEncoder makes an encoder. Required. Called on workers.
 	NewEncoder func(EncoderConfig) (Encoder, error)
+	// NewTelephone makes an encoder of a codec that is not Opus, for sound of 1 or 2 channels. Its settings are never changed. nil: there
+	// are no listeners but those of Opus. Called on workers.
+	NewTelephone func(c Codec, channels int) (Encoder, error)
 	// Encoder is how rooms encode that do not say it themselves; the zero value is DefaultEncoderConfig.
 	Encoder EncoderConfig
 	// Speakers is how many sources are heard at a time, the loudest, in rooms that do not say it themselves; 0: all, which
@@ -37,15 +40,16 @@ type Config struct {
 
 // Mixer runs the rooms of a node.
 type Mixer struct {
-	encoding   EncoderConfig
-	speakers   int
-	newEncoder func(EncoderConfig) (Encoder, error)
-	newBuffer  func(cfg SourceConfig, channels int) (jitterBuffer, error)
-	clock      func() time.Duration
-	log        *zap.Logger
-	workers    []*worker
-	endTick    []func(worker int)
-	state      atomic.Int32 // idle, running, stopped
+	encoding     EncoderConfig
+	speakers     int
+	newEncoder   func(EncoderConfig) (Encoder, error)
+	newTelephone func(Codec, int) (Encoder, error)
+	newBuffer    func(cfg SourceConfig, channels int) (jitterBuffer, error)
+	clock        func() time.Duration
+	log          *zap.Logger
+	workers      []*worker
+	endTick      []func(worker int)
+	state        atomic.Int32 // idle, running, stopped
 
 	rooms, sources, listeners, buses atomic.Int64
 
@@ -93,9 +97,10 @@ func New(cfg Config) (*Mixer, error) {
 		clock = func() time.Duration { return time.Since(start) }
 	}
 	m := &Mixer{
-		encoding:   cfg.Encoder,
-		speakers:   cfg.Speakers,
-		newEncoder: cfg.NewEncoder,
+		encoding:     cfg.Encoder,
+		speakers:     cfg.Speakers,
+		newEncoder:   cfg.NewEncoder,
+		newTelephone: cfg.NewTelephone,
 		newBuffer: func(source SourceConfig, channels int) (jitterBuffer, error) {
 			return newNetEq(source, channels, cfg.KeyTones, cfg.NewDecoder)
 		},

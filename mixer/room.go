@@ -179,7 +179,11 @@ func (r *Room) AddListener(cfg ListenerConfig) (*Listener, error) {
 	if cfg.Sink == nil {
 		return nil, fmt.Errorf("room %q: %w: listener without sink", r.id, ErrConfig)
 	}
+	if !r.mixer.Encodes(cfg.Codec) {
+		return nil, fmt.Errorf("room %q: %w: listener of %v", r.id, ErrConfig, cfg.Codec)
+	}
 	l := &Listener{room: r, config: cfg, gap: true}
+	l.tier.Store(uint32(cfg.Codec.lane()))
 	if err := r.post(command{kind: addListener, listener: l}); err != nil {
 		return nil, err
 	}

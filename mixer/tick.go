@@ -115,6 +115,9 @@ func (r *Room) place40(n int64) int { return int((n + r.parity + r.shift) % ring
 
 // frameTicks is the length of a tier's frames, as the load allows.
 func (r *Room) frameTicks(t Tier) int {
+	if t > Poor {
+		return telephoneTicks
+	}
 	if t == Poor || r.long {
 		return ringTicks
 	}

@@ -15,6 +15,7 @@ import (
 // refuses it, ICE-TCP sits behind the bounded buffer of the mux. It allocates nothing.
 type downTrack struct {
 	payloadType uint8
+	codec       mixer.Codec
 	writer      atomic.Pointer[webrtc.TrackLocalWriter]
 	live        atomic.Bool  // the path is up; a packet written before would wait inside ICE
 	red         atomic.Int32 // payload type under which a frame may come with the one before, 0: none was agreed
@@ -25,6 +26,7 @@ type downTrack struct {
 	// used by the room's worker only
 	header rtp.Header
 	offset uint32 // between the room clock and our timestamps (RFC 3550, section 5.1: random)
+	clock  slowClock
 	gap    bool   // frames were left out: the next starts a talk spurt
 	block  []byte // of frame and frame before, made when first needed
 
@@ -49,6 +51,9 @@ func (d *downTrack) WriteFrame(f mixer.Frame) {
 	}
 	d.header.Marker = f.Marker || d.gap
 	d.header.Timestamp = f.Timestamp + d.offset
+	if d.codec != mixer.Opus {
+		d.header.Timestamp = d.clock.at(f.Timestamp) + d.offset
+	}
 	d.gap = false
 	payload := d.payload(f)
 	if f.Worker < len(d.outboxes) {
@@ -63,6 +68,18 @@ func (d *downTrack) WriteFrame(f mixer.Frame) {
 	}
 	d.packets.Add(1)
 	d.bytes.Add(uint64(len(payload)))
+}
+
+// slowClock is the room's clock divided by six: the codecs beside Opus all have an RTP clock of 8 kHz, G.722 by a mistake of old (RFC
+// 3551, section 4.5.2). It goes on where the room's wraps.
+type slowClock struct{ room, own uint32 }
+
+const slowClockRatio = 48000 / 8000
+
+func (c *slowClock) at(room uint32) uint32 {
+	c.own += uint32(int32(room-c.room) / slowClockRatio)
+	c.room = room
+	return c.own
 }
 
 // payload returns what to send of a frame, and sets the payload type.

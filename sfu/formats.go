@@ -76,8 +76,21 @@ func (r *remote) primary() int {
 	return -1
 }
 
-// hears tells if the client understands what we send, which is Opus.
-func (r *remote) hears() bool { return r.opus >= 0 }
+// codec is what we send: Opus, or to who does not know that what it names first.
+func (r *remote) codec() mixer.Codec {
+	pt := r.primary()
+	for _, f := range r.others {
+		if f.pt != pt {
+			continue
+		}
+		for _, c := range []mixer.Codec{mixer.PCMU, mixer.PCMA, mixer.G722} {
+			if c.String() == f.name {
+				return c
+			}
+		}
+	}
+	return mixer.Opus
+}
 
 // agrees tells if a later description means by its payload types what first meant.
 func (r *remote) agrees(first *remote) bool {

@@ -118,7 +118,7 @@ func (p *participant) discard(peer *peer) {
 // permit sets what the client may do with its tracks under r.
 func (p *peer) permit(part *participant, r *remote) {
 	p.mayPublish.Store(part.publish && r.direction.send)
-	p.mayHear.Store(part.subscribe && r.direction.recv && r.hears())
+	p.mayHear.Store(part.subscribe && r.direction.recv && p.node.cfg.Mixer.Encodes(r.codec()))
 }
 
 // agree takes r as the client's description and writes ours.

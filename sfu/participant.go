@@ -168,7 +168,9 @@ func (p *participant) syncListener(s webrtc.PeerConnectionState) {
 	peer := p.peer
 	switch {
 	case p.listener == nil && !p.closed && peer != nil && peer.mayHear.Load() && s == webrtc.PeerConnectionStateConnected:
-		l, err := p.room.mix.AddListener(mixer.ListenerConfig{Owner: p.id, Sink: peer.down, Redundant: peer.down.red.Load() > 0})
+		l, err := p.room.mix.AddListener(mixer.ListenerConfig{
+			Owner: p.id, Sink: peer.down, Redundant: peer.down.red.Load() > 0, Codec: peer.down.codec,
+		})
 		if err != nil {
 			p.log.Warn("add a listener", zap.Error(err))
 			return

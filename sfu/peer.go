@@ -51,6 +51,7 @@ type peer struct {
 func (n *Node) newPeer(p *participant, r *remote) (*peer, error) {
 	port := leastLoaded(n.ports)
 	down := newDownTrack(uint8(r.primary()))
+	down.codec = r.codec()
 	down.outboxes = n.outboxes
 	pc, err := n.apis.newPeerConnection(port, &down.lane, r)
 	if err != nil {

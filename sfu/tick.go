@@ -3,10 +3,13 @@ package sfu
 import (
 	"context"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/zap"
+
+	"parley/mixer"
 )
 
 // tick is the node's only ticker: levels ten times a second; once a second stats, qualities, and what is overdue.
@@ -203,11 +206,14 @@ func (p *participant) stats() (st Stats, sending, receiving bool) {
 	if listener != nil {
 		receiving = true
 		d := &st.Down
-		d.Codec = "opus"
+		d.Codec = strings.ToLower(peer.down.codec.String())
 		d.PacketsSent, d.BytesSent = peer.down.packets.Load(), peer.down.bytes.Load()
 		d.PacketsLost, d.PacketsAsked = peer.rtcp.lost.Load(), peer.rtcp.asked.Load()
 		d.LossFraction = float64(peer.rtcp.loss.Load()) / 256
 		d.JitterMs = jitterMs(float64(peer.rtcp.jitter.Load()))
+		if peer.down.codec != mixer.Opus {
+			d.JitterMs *= slowClockRatio
+		}
 	}
 	return st, sending, receiving
 }

@@ -92,7 +92,7 @@ func (n *node) buildMedia() error {
 	}
 	audio := n.cfg.Audio
 	n.mixer, err = mixer.New(mixer.Config{
-		NewDecoder: newDecoder, NewEncoder: newEncoder, Speakers: audio.Speakers, KeyTones: audio.KeyTones, Log: n.log,
+		NewDecoder: newDecoder, NewEncoder: newEncoder, NewTelephone: newTelephone, Speakers: audio.Speakers, KeyTones: audio.KeyTones, Log: n.log,
 		Encoder: mixer.EncoderConfig{
 			Channels: 1, BitrateBps: audio.Bitrate, FEC: audio.FEC, DTX: audio.DTX, Complexity: audio.Complexity,
 		},
@@ -142,6 +142,11 @@ func newEncoder(c mixer.EncoderConfig) (mixer.Encoder, error) {
 	return opus.NewEncoder(opus.EncoderConfig{
 		Channels: c.Channels, BitrateBps: c.BitrateBps, FEC: c.FEC, DTX: c.DTX, LossPercent: c.LossPercent, Complexity: c.Complexity, Music: c.Music,
 	})
+}
+
+// newTelephone makes encoders for clients without Opus.
+func newTelephone(c mixer.Codec, channels int) (mixer.Encoder, error) {
+	return codec.NewEncoder(c.String(), channels)
 }
 
 // newPlainEncoder makes encoders without CopyState, for a libopus whose state cannot be copied.

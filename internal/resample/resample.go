@@ -88,6 +88,18 @@ func (r *Resampler) Reset() {
 	r.pos, r.phase = r.taps, 0
 }
 
+// CopyState makes r go on where from is, and returns false when that has other rates or channels.
+func (r *Resampler) CopyState(from *Resampler) bool {
+	if r.channels != from.channels || r.up != from.up || r.down != from.down {
+		return false
+	}
+	for c := range r.window {
+		copy(r.window[c], from.window[c])
+	}
+	r.pos, r.phase = from.pos, from.phase
+	return true
+}
+
 // Delay is by how many input samples the output lags behind, beside waiting for whole samples.
 func (r *Resampler) Delay() int { return r.taps / 2 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -182,6 +183,29 @@ func TestSameRateIsExact(t *testing.T) {
 		if out[i] != in[i] {
 			t.Errorf("sample %d is %v", i, out[i])
 		}
+	}
+}
+
+func TestCopyGoesOn(t *testing.T) {
+	a, b := make1(t, 48000, 8000), make1(t, 48000, 8000)
+	rng := rand.New(rand.NewPCG(4, 4))
+	in, x, y := make([]float32, 500), make([]float32, 100), make([]float32, 100)
+	for k := range 20 {
+		for i := range in {
+			in[i] = rng.Float32()
+		}
+		n := a.Process(x, in)
+		if k == 10 && !b.CopyState(a) {
+			t.Fatal("no copy")
+		}
+		if k > 10 {
+			if m := b.Process(y, in); m != n || !slices.Equal(x[:n], y[:n]) {
+				t.Fatalf("a copy yields something else: %d and %d samples", n, m)
+			}
+		}
+	}
+	if b.CopyState(make1(t, 48000, 16000)) {
+		t.Error("a copy of other rates")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"parley/internal/codec"
 	"parley/internal/opus"
+	"parley/internal/testkit"
 )
 
 var opusAlone = []webrtc.RTPCodecParameters{audio(111, "opus", 48000, 2)}
@@ -61,8 +62,8 @@ func opusTone(t *testing.T, hz, amplitude float64) *sender {
 	}}
 }
 
-// A client that knows one old codec only is heard; it is told that it will not hear anything.
-func TestClientWithoutOpusIsHeard(t *testing.T) {
+// A client that knows one old codec only is heard, and hears the others by it.
+func TestClientWithoutOpusTakesPart(t *testing.T) {
 	for _, c := range []struct {
 		codec  webrtc.RTPCodecParameters
 		sender *sender
@@ -77,20 +78,31 @@ func TestClientWithoutOpusIsHeard(t *testing.T) {
 			n := newNode(t)
 			listener := join(t, n, options{codecs: opusAlone})
 			old := join(t, n, options{codecs: []webrtc.RTPCodecParameters{c.codec, audio(13, "CN", 8000, 0), audio(101, "telephone-event", 8000, 0)}})
-			for _, want := range []string{"a=recvonly\r\n", "a=rtpmap:13 CN/8000\r\n", "a=rtpmap:101 telephone-event/8000\r\n", "a=fmtp:101 0-15\r\n"} {
+			for _, want := range []string{"a=sendrecv\r\n", "a=rtpmap:13 CN/8000\r\n", "a=rtpmap:101 telephone-event/8000\r\n", "a=fmtp:101 0-15\r\n"} {
 				if !strings.Contains(old.answer, want) {
 					t.Errorf("no %q in\n%s", want, old.answer)
 				}
 			}
-			if strings.Contains(old.answer, "opus") || strings.Contains(old.answer, "a=ssrc") {
+			if strings.Contains(old.answer, "opus") {
 				t.Errorf("more is promised than can be:\n%s", old.answer)
 			}
 			old.start(c.sender)
+			listener.start(opusTone(t, 600, 0.25))
 			listener.awaitTone(c.hz, -12)
+			old.awaitTone(600, -12)
+			old.mu.Lock()
+			step, own := old.last20, testkit.ToneLevel(old.pcm[len(old.pcm)-9600:], c.hz)
+			old.mu.Unlock()
+			if step != 160 {
+				t.Errorf("packets are %d samples apart on its clock, want 160", step)
+			}
+			if own > -50 {
+				t.Errorf("it hears itself at %.1f dBFS", own)
+			}
 			for s := range old.stats {
 				if s.Up.PacketsReceived > 0 {
-					if s.Up.Codec != c.name {
-						t.Errorf("codec %q", s.Up.Codec)
+					if s.Up.Codec != c.name || s.Down.Codec != c.name {
+						t.Errorf("codecs %q and %q", s.Up.Codec, s.Down.Codec)
 					}
 					break
 				}

@@ -45,6 +45,9 @@ func newNode(t *testing.T) *sfu.Node {
 			return codec.NewDecoder(f.Name, channels)
 		},
 		NewEncoder: func(c mixer.EncoderConfig) (mixer.Encoder, error) { return opus.NewEncoder(opus.EncoderConfig(c)) },
+		NewTelephone: func(c mixer.Codec, channels int) (mixer.Encoder, error) {
+			return codec.NewEncoder(c.String(), channels)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -114,8 +117,10 @@ type client struct {
 	mu    sync.Mutex
 	pcm   []float32 // the mix, the newest second of it
 	heard map[uint16]bool
-	first uint16
-	last  uint16
+	// of the newest packets
+	lastStamp, last20 uint32
+	first             uint16
+	last              uint16
 }
 
 // track lets a test write any RTP packet.
@@ -260,11 +265,20 @@ func (c *client) negotiate(o options) {
 
 // hear decodes the mix.
 func (c *client) hear(r *webrtc.TrackRemote) {
-	d, err := opus.NewDecoder(1)
+	var d neteq.Decoder
+	var err error
+	_, name, _ := strings.Cut(r.Codec().MimeType, "/")
+	opus48 := strings.EqualFold(name, "opus")
+	if opus48 {
+		d, err = opus.NewDecoder(1)
+	} else {
+		d, err = codec.NewDecoder(name, 1)
+	}
 	if err != nil {
 		c.t.Error(err)
 		return
 	}
+	var before *rtp.Packet
 	var pcm [5760]float32
 	for {
 		p, _, err := r.ReadRTP()
@@ -275,7 +289,13 @@ func (c *client) hear(r *webrtc.TrackRemote) {
 		if err != nil {
 			continue
 		}
+		if before != nil && !opus48 && p.SequenceNumber == before.SequenceNumber+1 && !p.Marker && (p.Timestamp-before.Timestamp)%160 != 0 {
+			c.t.Errorf("a packet of %s is %d samples after the one before", name, p.Timestamp-before.Timestamp)
+		}
+		before = p
 		c.mu.Lock()
+		c.last20 = p.Timestamp - c.lastStamp
+		c.lastStamp = p.Timestamp
 		if c.heard == nil {
 			c.heard, c.first, c.last = map[uint16]bool{}, p.SequenceNumber, p.SequenceNumber
 		}
