@@ -56,7 +56,7 @@ var edges = []edge{
 		"makes the logger"},
 	{"internal/localca", nil, []string{"go.uber.org/zap"},
 		"certificates need no part of the node"},
-	{"internal/metrics", []string{"mixer", "neteq", "sfu", "signaling", "turn"}, []string{"github.com/prometheus/"},
+	{"internal/metrics", []string{"cluster", "cluster/link", "cluster/trunk", "mixer", "neteq", "sfu", "signaling", "turn"}, []string{"github.com/prometheus/"},
 		"reads the parts' snapshots, so that no part knows a metrics library"},
 	{"internal/opus", nil, []string{"gopkg.in/hraban/opus.v2"},
 		"the only cgo; it satisfies neteq.Decoder and mixer.Encoder without importing either"},

@@ -359,6 +359,9 @@ func (n *node) registry() *prometheus.Registry {
 	if n.turn != nil {
 		sources.TURN = n.turn.Stats
 	}
+	if n.link != nil {
+		sources.Cluster = n.link.Stats
+	}
 	return metrics.NewRegistry(sources)
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"parley/cluster/link"
 	"parley/mixer"
 	"parley/sfu"
 	"parley/signaling"
@@ -18,6 +19,7 @@ type Sources struct {
 	SFU       func() sfu.NodeStats
 	Signaling func() signaling.Stats
 	TURN      func() turn.Stats
+	Cluster   func() link.Stats // nil: alone
 }
 
 // NewRegistry makes a registry with everything there is to know about a node. Reading it asks the sources.
@@ -35,6 +37,9 @@ func NewRegistry(s Sources) *prometheus.Registry {
 	}
 	if s.TURN != nil {
 		r.MustRegister(turnMetrics(s.TURN))
+	}
+	if s.Cluster != nil {
+		r.MustRegister(clusterMetrics(s.Cluster), trunkMetrics(s.Cluster))
 	}
 	return r
 }
@@ -201,6 +206,7 @@ func signalingMetrics(snapshot func() signaling.Stats) *group[signaling.Stats] {
 	g.counter("rate_limited_total", "Sockets closed because their client sent too much.", func(s s) float64 { return float64(s.RateLimited) })
 	g.counter("whip_joins_total", "Joins over WHIP and WHEP.", func(s s) float64 { return float64(s.WHIPJoins) })
 	g.counter("whip_refused_total", "Joins over WHIP and WHEP that were refused.", func(s s) float64 { return float64(s.WHIPRefused) })
+	g.counter("redirects_total", "Joins that were sent to another node.", func(s s) float64 { return float64(s.Redirects) })
 	return g
 }
 

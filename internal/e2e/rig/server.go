@@ -154,6 +154,15 @@ func (s *Server) Stop(t testing.TB) {
 	}
 }
 
+// Kill ends the process as a crash does.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.stopped = true
+	require.NoError(t, s.cmd.Process.Kill())
+	<-s.ended
+	_ = s.cmd.Wait() // it says that it was killed
+}
+
 // Metric sums the values of all series of a metric family on the admin listener; ok is false when there is none.
 func (s *Server) Metric(t testing.TB, name string) (sum float64, ok bool) {
 	t.Helper()
