@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"parley/neteq"
 )
 
 // sides are the samples in the middle of the last frame.
@@ -154,5 +156,48 @@ func TestMusicIsNeverNarrow(t *testing.T) {
 				t.Errorf("%v of %d: %d, want %d", Tier(tier), c.rate, got, want)
 			}
 		}
+	}
+}
+
+// Levelling, directions and other codecs allocate nothing either, with voices that come and go.
+func TestStereoTickDoesNotAllocate(t *testing.T) {
+	l := newLab(t, 1)
+	l.record = false
+	l.telephones()
+	r := l.room(RoomConfig{Channels: 2, Leveling: true, Speakers: 3})
+	for i := range 9 {
+		name := fmt.Sprint("someone", i)
+		l.source(r, name, &fakeBuffer{sound: func(k int, frame []float32) {
+			if (k/150+i)%3 == 0 {
+				constant(0.2)(k, frame)
+			}
+		}, guess: func(*neteq.Packet) int { return -30 }})
+		if _, err := r.AddListener(ListenerConfig{Owner: name, Sink: &recorder{lab: l}, Codec: Codec(i % codecs)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range r.members {
+		s.buffer.(*fakeBuffer).inserted = make([]uint16, 0, 1<<16)
+	}
+	p := &neteq.Packet{Payload: make([]byte, 80)}
+	k := 0
+	step := func() {
+		k++
+		for i, s := range r.sources {
+			if k%2 == 0 && (k/150+i)%3 == 0 {
+				s.Push(p, l.now)
+			}
+		}
+		l.tick()
+	}
+	for range 3000 {
+		step()
+	}
+	before := l.m.Stats()
+	if n := testing.AllocsPerRun(3000, step); n != 0 {
+		t.Errorf("%v allocations per tick", n)
+	}
+	if after := l.m.Stats(); after.Elections-before.Elections < 20 {
+		t.Errorf("%d elections", after.Elections-before.Elections)
 	}
 }
