@@ -5,10 +5,10 @@ import "time"
 // Settings of time stretching under PolicyAdaptive. A pause is the place to change speed: nobody hears it there. Speech is
 // stretched only when the delay is off by so much that a conversation suffers.
 const (
-	// quietExcess, or an eighth of the target, may stand above it: a start waits for up to 22 ms, and less is nothing a
+	// quietExcess, or a quarter of the target, may stand above it: a start waits for up to 22 ms, and less is nothing a
 	// listener notices. What is taken out in silence leaves quietKeep of it, lest it must be put back.
 	quietExcess = 20 * time.Millisecond
-	quietPart   = 8
+	quietPart   = 4
 	quietKeep   = 0.75
 	// While packets come later than that, more is kept: the next one will need it. The disturbance is over settleTime after
 	// its last sign, and settleAgain after when it was not the first in recurTime. Nor does a stream know at first what it
@@ -24,8 +24,10 @@ const (
 	speechExcess   = 200 * time.Millisecond
 	fastExcess     = time.Second // and by several periods at once, less carefully
 	// speechPace is how many times what was taken out of speech is left untouched after it: a tenth faster is hardly noticed.
-	speechPace      = 10
-	quietShortfall  = 10 * time.Millisecond // delay below target that is put into silence
+	speechPace = 10
+	// Delay below the target by more than quietShortfall, or an eighth of it, is put into silence.
+	quietShortfall  = 5 * time.Millisecond
+	shortPart       = 8
 	speechShortfall = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
 	// When much delay is to be lost, what is quietBelowSpeech times weaker than the speech around it is quiet, too.
 	urgentDelay      = 330 * time.Millisecond
@@ -59,7 +61,7 @@ func (n *NetEq) stretch() {
 // settled.
 func (n *NetEq) stretchAdaptive() {
 	delay, target := n.slack(), n.target()
-	excess := delay - target
+	excess, shortfall := delay-target, n.build()-delay
 	n.urgent = delay > urgentDelay && excess > urgentExcess
 	band := n.settle.follow(n.now, delay, target)
 	switch {
@@ -77,13 +79,13 @@ func (n *NetEq) stretchAdaptive() {
 			return
 		}
 		n.accelerate(excess > fastExcess, limit)
-	case excess < -quietShortfall:
+	case shortfall > max(quietShortfall, n.build()/shortPart):
 		quiet := n.quiet()
-		if !quiet && (n.countdown > 0 || -excess < speechShortfall) {
+		if !quiet && (n.countdown > 0 || shortfall < speechShortfall) {
 			return
 		}
 		n.fetch(stretchCenter)
-		n.preemptive(int(timeToSamples(-excess)) + tickSamples/2)
+		n.preemptive(int(timeToSamples(shortfall)) + tickSamples/2)
 	}
 }
 

@@ -32,6 +32,15 @@ func (DecoderFunc) Conceal([]float32) (int, error) { return 0, ErrNoConcealment 
 // Reset does nothing.
 func (DecoderFunc) Reset() error { return nil }
 
+// Rewinder is what a Decoder may be, too: one that can forget what it concealed. A packet that comes late is then decoded
+// as if it had come in time.
+type Rewinder interface {
+	// Mark remembers the state; it allocates at most once.
+	Mark()
+	// Rewind returns to the state at the last Mark.
+	Rewind()
+}
+
 // Format names what a payload type means.
 type Format struct {
 	Name        string // as in SDP, compared without case: "opus", "red", "PCMU", "PCMA", "G722", "CN", "telephone-event"

@@ -40,8 +40,7 @@ const (
 	m150StartWeight    = 2
 	m150Resample       = 500 * time.Millisecond
 	m150ReorderForget  = 0.9993
-	reorderMsPerLoss   = 20   // ms of delay accepted per percent of loss avoided
-	reorderLossCostMs  = 2000 // the same, per whole
+	m150ReorderCost    = 2000 // ms of delay that are as bad as losing everything: 20 ms for a percent
 	networkStart       = 60 * time.Millisecond
 	networkMin         = 40 * time.Millisecond
 	networkMax         = 200 * time.Millisecond
@@ -89,11 +88,12 @@ func (u *underrunOptimizer) update(delay, now time.Duration) {
 type reorderOptimizer struct {
 	hist    *histogram
 	bucket  time.Duration
+	cost    int64 // ms of delay that are as bad as losing everything
 	optimum time.Duration
 }
 
 func newReorderOptimizer(buckets int, bucket time.Duration, forget, startWeight float64) *reorderOptimizer {
-	return &reorderOptimizer{hist: newHistogram(buckets, forget, startWeight), bucket: bucket}
+	return &reorderOptimizer{hist: newHistogram(buckets, forget, startWeight), bucket: bucket, cost: m150ReorderCost}
 }
 
 func (r *reorderOptimizer) reset() { r.hist.reset(); r.optimum = 0 }
@@ -114,7 +114,7 @@ func (r *reorderOptimizer) minimize(base time.Duration) time.Duration {
 	best, bestCost := 0, int64(1)<<62
 	for i, v := range r.hist.buckets {
 		above -= int64(v)
-		cost := max(0, bucketMs*int64(i)-baseMs)<<30 + reorderLossCostMs*above
+		cost := max(0, bucketMs*int64(i)-baseMs)<<30 + r.cost*above
 		if cost < bestCost {
 			best, bestCost = i, cost
 		}

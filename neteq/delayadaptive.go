@@ -11,7 +11,11 @@ const (
 	adaptiveRecent       = 18  // intervals: nine seconds. When they needed less than adaptiveLess of the target, it follows.
 	adaptiveLess         = 0.5
 	adaptiveBad          = 0.6  // of the target is a bad interval; after a calm of n between two, 1.5n are looked back
-	adaptiveAfter        = 6    // intervals for which a single bad one counts
+	adaptiveAfter        = 6    // intervals for which the delay that a single bad one made is kept
+	adaptiveAfterAgain   = 10   // for so many when it was not the first
+	adaptiveAgain        = 30   // in so many intervals
+	adaptiveAfterLeast   = 20   // with so many buckets, 100 ms
+	adaptiveAfterMax     = 59   // buckets, 300 ms: up to there
 	adaptiveRecentFar    = 32   // sixteen, and by a quarter, when they saw more than adaptiveFar: stalls come back rarely, but hurt
 	adaptiveFar          = 40   // buckets, 200 ms
 	adaptiveTrust        = 8    // intervals after which one bad one alone proves nothing
@@ -23,7 +27,8 @@ const (
 	adaptiveEarly        = 5 * time.Second
 	adaptiveEarlyMax     = 200 * time.Millisecond
 	adaptiveDefaultMax   = 500 * time.Millisecond
-	adaptiveReorderBound = 100 // buckets
+	adaptiveReorderBound = 100  // buckets
+	adaptiveReorderCost  = 4000 // ms of delay that are as bad as losing everything: 40 ms for a percent
 )
 
 // adaptivePolicy remembers the worst delay of every half second of the last minute. The target covers all of them but the
@@ -42,13 +47,13 @@ type adaptivePolicy struct {
 	current  time.Duration // worst of the running interval
 	early    time.Duration // worst since the beginning, while it is young
 	underrun time.Duration // 0: not known yet
+	after    uint16        // buckets: what the last moments saw
 }
 
 func newAdaptivePolicy() *adaptivePolicy {
-	return &adaptivePolicy{
-		reorder:  newReorderOptimizer(adaptiveReorderBound, adaptiveBucket, m150ReorderForget, m150StartWeight),
-		interval: adaptiveFirst,
-	}
+	r := newReorderOptimizer(adaptiveReorderBound, adaptiveBucket, m150ReorderForget, m150StartWeight)
+	r.cost = adaptiveReorderCost
+	return &adaptivePolicy{reorder: r, interval: adaptiveFirst}
 }
 
 func (p *adaptivePolicy) reset() {
@@ -69,7 +74,7 @@ func (p *adaptivePolicy) packet(delay time.Duration, reordered bool, now time.Du
 		p.current = max(p.current, delay)
 		p.early = max(p.early, delay)
 	}
-	p.reorder.update(delay, reordered, p.underrun)
+	p.reorder.update(delay, reordered, max(p.underrun, time.Duration(1+p.after)*adaptiveBucket))
 }
 
 // close ends an interval and sets the target anew.
@@ -100,7 +105,8 @@ func (p *adaptivePolicy) close(now time.Duration) {
 	if r := p.recent(worst); float64(r) < adaptiveLess*float64(worst) {
 		buckets = r
 	}
-	p.underrun = time.Duration(1+max(buckets, p.aftershock())) * adaptiveBucket
+	p.underrun = time.Duration(1+buckets) * adaptiveBucket
+	p.after = p.aftershock()
 }
 
 // ago returns the worst delay of the i-th interval before now.
@@ -133,17 +139,46 @@ func (p *adaptivePolicy) recent(worst uint16) uint16 {
 	return recent
 }
 
-// aftershock is the worst of the last moments, under adaptiveFar: a stall seldom comes alone.
+// aftershock is the worst of the last moments, up to adaptiveAfterMax.
 func (p *adaptivePolicy) aftershock() uint16 {
-	var w uint16
-	for i := range min(p.count, adaptiveAfter) {
-		w = max(w, p.ago(i))
+	stalls, bad, window := 0, false, adaptiveAfter
+	for i := range min(p.count, adaptiveAgain) {
+		b := p.ago(i) >= adaptiveAfterLeast
+		if b && !bad {
+			stalls++
+		}
+		bad = b
 	}
-	return min(w, adaptiveFar-1)
+	if stalls > 1 {
+		window = adaptiveAfterAgain
+	}
+	var w uint16
+	for i := range min(p.count, window) {
+		v := p.ago(i)
+		if time.Duration(p.count-i)*adaptiveInterval <= adaptiveEarly+adaptiveInterval {
+			v = min(v, uint16(adaptiveEarlyMax/adaptiveBucket)-1) // of the beginning
+		}
+		w = max(w, v)
+	}
+	return min(w, adaptiveAfterMax)
 }
 
 func (p *adaptivePolicy) recovered(delay, now time.Duration) {
 	p.reorder.update(delay, true, p.underrun)
+}
+
+// hold is the delay that is not to be given up yet: the target, or what the last moments needed, as a stall seldom comes alone.
+func (p *adaptivePolicy) hold() time.Duration {
+	t := p.target()
+	if p.underrun == 0 {
+		return t
+	}
+	after := max(p.after, uint16(min(p.current/adaptiveBucket, adaptiveAfterMax)))
+	h := time.Duration(1+after) * adaptiveBucket
+	if p.now-p.begin < adaptiveEarly+adaptiveInterval {
+		h = min(h, adaptiveEarlyMax)
+	}
+	return max(t, h)
 }
 
 func (p *adaptivePolicy) target() time.Duration {

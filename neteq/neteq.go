@@ -99,20 +99,23 @@ type NetEq struct {
 	declared   bool // the sender said it stops
 	plc        bool // the end of the sync buffer is the codec's concealment
 	expanded   bool // the end of the sync buffer is Expand's
-	fade       float32
-	rampLeft   int // samples of fade-in that are left to do
-	lastFrame  int // samples of the last decoded packet
-	lastSeq    uint16
-	countdown  int
-	loudness   [2]float64
-	played     [2]float64 // mean square of the last tick
-	settle     settling
-	urgent     bool // much delay is to be lost
-	stretched  int  // net samples removed since the last level update
-	tickOp     Operation
-	tailOp     Operation // that made the end of the sync buffer
-	muted      bool
-	skip       skipState
+	// rewind is the decoder that was marked before the codec's concealment at the end of the sync buffer; nil: none.
+	rewind    Rewinder
+	joint     [2][jointSamples]float32 // that concealment, continued
+	fade      float32
+	rampLeft  int // samples of fade-in that are left to do
+	lastFrame int // samples of the last decoded packet
+	lastSeq   uint16
+	countdown int
+	loudness  [2]float64
+	played    [2]float64 // mean square of the last tick
+	settle    settling
+	urgent    bool // much delay is to be lost
+	stretched int  // net samples removed since the last level update
+	tickOp    Operation
+	tailOp    Operation // that made the end of the sync buffer
+	muted     bool
+	skip      skipState
 }
 
 // New makes a NetEq. It is ready for Register.
@@ -281,7 +284,18 @@ func (n *NetEq) countFlushed(f *storedFrame) {
 }
 
 // target is the wanted delay within bounds.
-func (n *NetEq) target() time.Duration { return n.cons.clamp(max(n.policy.target(), n.nackFloor)) }
+func (n *NetEq) target() time.Duration {
+	t := n.policy.target()
+	if p, ok := n.policy.(*adaptivePolicy); ok {
+		t = p.hold()
+	}
+	return n.cons.clamp(max(t, n.nackFloor))
+}
+
+// build is the delay below which some is added; target may lie above it for a while, and is then only held.
+func (n *NetEq) build() time.Duration {
+	return n.cons.clamp(max(n.policy.target(), n.nackFloor))
+}
 
 // left is the sound that can still be played.
 func (n *NetEq) left() int { return n.sync.future() - overlapSamples }

@@ -5,6 +5,17 @@ import "time"
 // maxHole is the longest gap between timestamps that is concealed to its end when packets wait behind it.
 const maxHole = jumpSamples
 
+// A hole of longHole is cut short, for at least holeGain, as soon as the sound behind it has waited for 1/holePart of the
+// target.
+const (
+	longHole = 100 * millisecond
+	holeGain = 60 * millisecond
+	holePart = 5
+)
+
+// jointSamples is how long a concealment is faded into what comes after it.
+const jointSamples = 5 * millisecond
+
 // produce appends some sound to the sync buffer: the next packet, redundancy, noise or concealment.
 func (n *NetEq) produce() {
 	h := n.buf.head()
@@ -44,6 +55,11 @@ func (n *NetEq) produce() {
 		n.conceal(tickSamples) // a hole is not closed without a joint; Opus makes its own
 	case n.gen >= leap || n.early(h) || leap > maxHole:
 		n.play(h, 0)
+	case n.cutShort(h, leap):
+		if fec := h.fecSamples; fec > 0 && leap-n.gen >= fec && n.playFEC(h, fec) {
+			return
+		}
+		n.play(h, 0)
 	default:
 		n.fill(h, leap-n.gen)
 	}
@@ -80,6 +96,18 @@ func (n *NetEq) early(h *storedFrame) bool {
 	return span > n.target()+50*time.Millisecond
 }
 
+// cutShort tells whether a long hole is to end at once with h: more concealment helps nobody. What delay it costs comes back.
+func (n *NetEq) cutShort(h *storedFrame, leap int) bool {
+	if n.cfg.Policy != PolicyAdaptive || n.gen < longHole || leap-n.gen < holeGain {
+		return false
+	}
+	at := h.timestamp
+	if h.fecSamples > 0 {
+		at -= uint32(h.fecSamples)
+	}
+	return n.hist.lateness(at, n.now)+time.Duration(max(0, n.left())/tickSamples)*tickDuration >= max(startDelay, n.target()/holePart)
+}
+
 // play decodes the head packet onto the end of the sync buffer. skip < 0 tells how much of it was played already.
 func (n *NetEq) play(h *storedFrame, leap int) {
 	if h.kind == kindNoise {
@@ -91,6 +119,7 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 	late := leap == 0 && concealed > 0 && h.timestamp == n.endTS
 	paused := n.pausedBefore(h)
 	before := n.codec
+	joint := n.rewound(late)
 	decoded := n.decode(h)
 	n.emitted(h, h.samples)
 	n.lastFrame = h.samples
@@ -125,6 +154,9 @@ func (n *NetEq) play(h *storedFrame, leap int) {
 	op := OpNormal
 	if n.dtx {
 		op = OpCodecCNG
+	}
+	if joint {
+		n.join(&x, k)
 	}
 	switch {
 	case k == 0:
@@ -200,6 +232,7 @@ func (n *NetEq) playFEC(h *storedFrame, fec int) bool {
 		return false
 	}
 	h.fecSamples = -fec // used
+	n.rewind = nil
 	k := n.split(fec)
 	n.st.s.FECPacketsUsed++
 	if n.expanded {
@@ -305,6 +338,9 @@ func (n *NetEq) concealLost(missing int) {
 // conceal invents about k samples; the codec makes whole 2.5 ms, Expand whole periods.
 func (n *NetEq) conceal(k int) {
 	made := 0
+	if n.useCodecPLC() && !n.plc {
+		n.mark()
+	}
 	if n.useCodecPLC() && n.codecConceal((k+119)/120*120) {
 		made = (k + 119) / 120 * 120
 		if over := made - k; over > 0 {
@@ -341,6 +377,47 @@ func (n *NetEq) codecConceal(k int) bool {
 	}
 	n.sync.append(&n.dec, n.split(k))
 	return true
+}
+
+// mark remembers the decoder's state before it conceals.
+func (n *NetEq) mark() {
+	n.rewind = nil
+	if n.codec != nil && n.codec.decoder != nil && n.cfg.Policy == PolicyAdaptive {
+		if r, ok := n.codec.decoder.(Rewinder); ok {
+			n.rewind = r
+			r.Mark()
+		}
+	}
+}
+
+// rewound takes the decoder back to before the concealment, whose continuation is kept to be joined with what follows.
+func (n *NetEq) rewound(late bool) bool {
+	r := n.rewind
+	n.rewind = nil
+	if r == nil || !n.plc || !late || n.codec == nil || any(n.codec.decoder) != any(r) {
+		return false
+	}
+	n.reserve(jointSamples)
+	size := jointSamples * n.channels
+	if _, err := n.codec.decoder.Conceal(n.pcm[:size:size]); err != nil {
+		return false
+	}
+	n.split(jointSamples)
+	for c := range n.channels {
+		copy(n.joint[c][:], n.dec[c])
+	}
+	r.Rewind()
+	return true
+}
+
+// join fades from the continued concealment to the k samples in x.
+func (n *NetEq) join(x *[2][]float32, k int) {
+	k = min(k, jointSamples)
+	for c := range n.channels {
+		t := n.joint[c][:k]
+		crossfade(t, x[c][:k])
+		copy(x[c][:k], t)
+	}
 }
 
 // fadeLong ends a concealment that has gone on for seconds.

@@ -11,6 +11,7 @@ type Decoder struct {
 	dec      *binding.Decoder
 	state    []byte // the C state inside dec
 	fresh    []byte // shared: the same state right after initialisation
+	marked   []byte // a copy of the state, nil before the first Mark
 	channels int
 }
 
@@ -86,6 +87,17 @@ func (d *Decoder) Conceal(pcm []float32) (int, error) {
 	}
 	bound(pcm)
 	return n, nil
+}
+
+// Mark remembers the state for Rewind. Only its first call allocates.
+func (d *Decoder) Mark() { d.marked = append(d.marked[:0], d.state...) }
+
+// Rewind returns the decoder to the state at the last Mark, as if nothing had been decoded or concealed since. Without a
+// Mark it does nothing.
+func (d *Decoder) Rewind() {
+	if len(d.marked) == len(d.state) {
+		copy(d.state, d.marked)
+	}
 }
 
 // Reset returns the decoder to its initial state.

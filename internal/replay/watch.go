@@ -42,3 +42,16 @@ func hash(b []byte) uint64 {
 	}
 	return h
 }
+
+// Mark and Rewind pass on what the decoder can do of neteq.Rewinder; one that cannot has nothing to forget.
+func (d *watched) Mark() {
+	if r, ok := d.Decoder.(neteq.Rewinder); ok {
+		r.Mark()
+	}
+}
+
+func (d *watched) Rewind() {
+	if r, ok := d.Decoder.(neteq.Rewinder); ok {
+		r.Rewind()
+	}
+}
