@@ -25,9 +25,9 @@ const (
 	fastExcess     = time.Second // and by several periods at once, less carefully
 	// speechPace is how many times what was taken out of speech is left untouched after it: a tenth faster is hardly noticed.
 	speechPace = 10
-	// Delay below the target by more than quietShortfall, or an eighth of it, is put into silence.
+	// Delay below the target by more than quietShortfall, or a twelfth of it, is put into silence.
 	quietShortfall  = 5 * time.Millisecond
-	shortPart       = 8
+	shortPart       = 12
 	speechShortfall = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
 	// When much delay is to be lost, what is quietBelowSpeech times weaker than the speech around it is quiet, too.
 	urgentDelay      = 330 * time.Millisecond

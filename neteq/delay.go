@@ -40,7 +40,7 @@ const (
 	m150StartWeight    = 2
 	m150Resample       = 500 * time.Millisecond
 	m150ReorderForget  = 0.9993
-	m150ReorderCost    = 2000 // ms of delay that are as bad as losing everything: 20 ms for a percent
+	reorderLossCostMs  = 2000 // ms of delay accepted for avoiding all loss: 20 per percent
 	networkStart       = 60 * time.Millisecond
 	networkMin         = 40 * time.Millisecond
 	networkMax         = 200 * time.Millisecond
@@ -88,12 +88,11 @@ func (u *underrunOptimizer) update(delay, now time.Duration) {
 type reorderOptimizer struct {
 	hist    *histogram
 	bucket  time.Duration
-	cost    int64 // ms of delay that are as bad as losing everything
 	optimum time.Duration
 }
 
 func newReorderOptimizer(buckets int, bucket time.Duration, forget, startWeight float64) *reorderOptimizer {
-	return &reorderOptimizer{hist: newHistogram(buckets, forget, startWeight), bucket: bucket, cost: m150ReorderCost}
+	return &reorderOptimizer{hist: newHistogram(buckets, forget, startWeight), bucket: bucket}
 }
 
 func (r *reorderOptimizer) reset() { r.hist.reset(); r.optimum = 0 }
@@ -114,7 +113,7 @@ func (r *reorderOptimizer) minimize(base time.Duration) time.Duration {
 	best, bestCost := 0, int64(1)<<62
 	for i, v := range r.hist.buckets {
 		above -= int64(v)
-		cost := max(0, bucketMs*int64(i)-baseMs)<<30 + r.cost*above
+		cost := max(0, bucketMs*int64(i)-baseMs)<<30 + reorderLossCostMs*above
 		if cost < bestCost {
 			best, bestCost = i, cost
 		}

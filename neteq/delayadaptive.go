@@ -12,10 +12,11 @@ const (
 	adaptiveLess         = 0.5
 	adaptiveBad          = 0.6  // of the target is a bad interval; after a calm of n between two, 1.5n are looked back
 	adaptiveAfter        = 6    // intervals for which the delay that a single bad one made is kept
-	adaptiveAfterAgain   = 10   // for so many when it was not the first
-	adaptiveAgain        = 30   // in so many intervals
+	adaptiveAfterMax     = 39   // buckets, 200 ms: up to there
+	adaptiveAfterAgain   = 10   // and for so many
+	adaptiveAfterMore    = 59   // up to 300 ms, when it was not the first
+	adaptiveAgain        = 24   // in so many intervals
 	adaptiveAfterLeast   = 20   // with so many buckets, 100 ms
-	adaptiveAfterMax     = 59   // buckets, 300 ms: up to there
 	adaptiveRecentFar    = 32   // sixteen, and by a quarter, when they saw more than adaptiveFar: stalls come back rarely, but hurt
 	adaptiveFar          = 40   // buckets, 200 ms
 	adaptiveTrust        = 8    // intervals after which one bad one alone proves nothing
@@ -27,8 +28,7 @@ const (
 	adaptiveEarly        = 5 * time.Second
 	adaptiveEarlyMax     = 200 * time.Millisecond
 	adaptiveDefaultMax   = 500 * time.Millisecond
-	adaptiveReorderBound = 100  // buckets
-	adaptiveReorderCost  = 4000 // ms of delay that are as bad as losing everything: 40 ms for a percent
+	adaptiveReorderBound = 100 // buckets
 )
 
 // adaptivePolicy remembers the worst delay of every half second of the last minute. The target covers all of them but the
@@ -51,9 +51,10 @@ type adaptivePolicy struct {
 }
 
 func newAdaptivePolicy() *adaptivePolicy {
-	r := newReorderOptimizer(adaptiveReorderBound, adaptiveBucket, m150ReorderForget, m150StartWeight)
-	r.cost = adaptiveReorderCost
-	return &adaptivePolicy{reorder: r, interval: adaptiveFirst}
+	return &adaptivePolicy{
+		reorder:  newReorderOptimizer(adaptiveReorderBound, adaptiveBucket, m150ReorderForget, m150StartWeight),
+		interval: adaptiveFirst,
+	}
 }
 
 func (p *adaptivePolicy) reset() {
@@ -139,9 +140,9 @@ func (p *adaptivePolicy) recent(worst uint16) uint16 {
 	return recent
 }
 
-// aftershock is the worst of the last moments, up to adaptiveAfterMax.
+// aftershock is the worst of the last moments; more, and of more of them, when stalls come one after the other.
 func (p *adaptivePolicy) aftershock() uint16 {
-	stalls, bad, window := 0, false, adaptiveAfter
+	stalls, bad, window, most := 0, false, adaptiveAfter, uint16(adaptiveAfterMax)
 	for i := range min(p.count, adaptiveAgain) {
 		b := p.ago(i) >= adaptiveAfterLeast
 		if b && !bad {
@@ -150,7 +151,7 @@ func (p *adaptivePolicy) aftershock() uint16 {
 		bad = b
 	}
 	if stalls > 1 {
-		window = adaptiveAfterAgain
+		window, most = adaptiveAfterAgain, adaptiveAfterMore
 	}
 	var w uint16
 	for i := range min(p.count, window) {
@@ -160,7 +161,7 @@ func (p *adaptivePolicy) aftershock() uint16 {
 		}
 		w = max(w, v)
 	}
-	return min(w, adaptiveAfterMax)
+	return min(w, most)
 }
 
 func (p *adaptivePolicy) recovered(delay, now time.Duration) {
