@@ -25,7 +25,7 @@ const (
 	fastExcess     = time.Second // and by several periods at once, less carefully
 	// speechPace is how many times what was taken out of speech is left untouched after it: a tenth faster is hardly noticed.
 	speechPace = 10
-	// Delay below the target by more than quietShortfall, or a twelfth of it, is put into silence.
+	// Delay below the target by more than a twelfth of it is put into silence; by quietShortfall or a tick when it is small.
 	quietShortfall  = 5 * time.Millisecond
 	shortPart       = 12
 	speechShortfall = 30 * time.Millisecond // delay below target that is put into speech; less waits for a pause
@@ -79,7 +79,7 @@ func (n *NetEq) stretchAdaptive() {
 			return
 		}
 		n.accelerate(excess > fastExcess, limit)
-	case shortfall > max(quietShortfall, n.build()/shortPart):
+	case shortfall > max(quietShortfall, min(tickDuration, 2*n.build()/shortPart), n.build()/shortPart):
 		quiet := n.quiet()
 		if !quiet && (n.countdown > 0 || shortfall < speechShortfall) {
 			return
