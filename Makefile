@@ -15,7 +15,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # Not in go.mod, so that the tool's own dependencies stay out of the product.
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run build test unit race e2e node-test lint fuzz bench bench-system bench-capacity bench-churn bench-janus cover clean deps deps-test
+.PHONY: help run cluster build test unit race e2e node-test lint fuzz bench bench-system bench-capacity bench-churn bench-janus cover clean deps deps-test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,9 @@ help: ## list the verbs
 run: build ## build and serve, with data in ./data
 	@mkdir -p data
 	exec ./bin/parley serve --data-dir data $(ARGS)
+
+cluster: build ## three nodes on this machine, in network namespaces, until Ctrl-C; needs root
+	@PARLEY=./bin/parley ./deploy/cluster.sh $(ARGS)
 
 build: deps ## build bin/parley
 	$(GO) build $(GOFLAGS_) -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/parley ./cmd/parley
