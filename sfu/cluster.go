@@ -72,6 +72,10 @@ type RoomSide interface {
 	AddSource(participant string, formats map[uint8]neteq.Format) (*mixer.Source, error)
 }
 
+// LeaveSoon says that participants are about to move to other nodes: who joins elsewhere keeps the seat here until it is
+// heard there.
+func (n *Node) LeaveSoon() { n.leaving.Store(true) }
+
 // SetFabric connects the node to others. It is to be called before Run.
 func (n *Node) SetFabric(f Fabric) { n.fabric = f }
 
@@ -149,7 +153,10 @@ func (s *side) Appear(node string, p Presence) {
 	r.remotes[p.ID] = &remoteMember{Presence: p, node: node}
 	switch {
 	case local != nil:
-		local.node.dismiss(local, ReasonReplaced)
+		// Who moves away from here is heard here until it is heard there.
+		if p.Publish || !local.node.leaving.Load() {
+			local.node.dismiss(local, ReasonReplaced)
+		}
 	case old == nil:
 		r.tell(nil, ParticipantEvent{Change: ChangeJoined, Participant: p.ParticipantInfo})
 	case old.ParticipantInfo != p.ParticipantInfo:

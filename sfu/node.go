@@ -79,6 +79,7 @@ type Node struct {
 	trackSerial  atomic.Uint64
 	fabric       Fabric       // nil: alone
 	lastEpoch    atomic.Int64 // see sourceEpoch
+	leaving      atomic.Bool  // see LeaveSoon
 
 	started chan struct{}  // closed when the media sockets are served
 	ending  chan struct{}  // closed when Run is about to return

@@ -8,6 +8,7 @@ import { failure } from "./failures.js";
 import { LevelMeter, audioContext, resumeAudio } from "./levels.js";
 import { isLoopback, parseLink, roomLink } from "./link.js";
 import { Microphone } from "./mic.js";
+import { Move } from "./move.js";
 import { loadPrefs, roomToken, savePrefs } from "./prefs.js";
 import { Signal, signalURL } from "./signal.js";
 import { StatsReader } from "./stats.js";
@@ -31,6 +32,7 @@ class App {
   /** @type {LevelMeter | null} */ #meter = null;
   /** @type {Signal | null} */ #signal = null;
   /** @type {Call | null} */ #call = null;
+  /** @type {Move | null} */ #move = null; // to another node, under way
   /** @type {Talk} */ #talk;
   /** @type {UI} */ #ui;
   #statsReader = new StatsReader();
@@ -170,14 +172,25 @@ class App {
     this.#talk.set(muted);
     this.#mic.setLive(this.#talk.live);
     this.#token = roomToken(room, "") || this.#link.token;
-    const url = signalURL(location);
-    this.#signal = new Signal(url, { room, name, token: this.#token || undefined }, {
-      onJoined: (message) => this.#joined(message),
-      onMessage: (message) => this.#message(message),
-      onState: (state, detail) => this.#signalState(state, detail),
-      onClosed: (end) => this.#closed(end),
-    });
+    this.#signal = this.#newSignal(signalURL(location), {});
     this.#signal.open();
+  }
+
+  /**
+   * @param {string} url
+   * @param {Partial<import("./signal.js").SignalHooks>} early what is done instead while it is not the call's own
+   */
+  #newSignal(url, early) {
+    const hello = { room: this.#room, name: this.#name, token: this.#token || undefined, redirected: Boolean(early.onJoined) };
+    const mine = () => this.#signal === signal;
+    /** @type {Signal} */
+    const signal = new Signal(url, hello, {
+      onJoined: (message) => (mine() ? this.#joined(message) : early.onJoined?.(message)),
+      onMessage: (message) => (mine() ? this.#message(message) : early.onMessage?.(message)),
+      onState: (state, detail) => (mine() ? this.#signalState(state, detail) : early.onState?.(state, detail)),
+      onClosed: (end) => (mine() ? this.#closed(end) : early.onClosed?.(end)),
+    });
+    return signal;
   }
 
   #cancel() {
@@ -203,6 +216,7 @@ class App {
 
   /** @param {{code: string, message: string}} end */
   #closed({ code, message }) {
+    if (code === "replaced" && this.#move) return; // by ourselves, elsewhere
     this.#hangUp();
     const why = failure(code === "bad_token" && !this.#token ? "no_token" : code, message);
     if (!this.#inRoom) {
@@ -223,6 +237,8 @@ class App {
 
   #hangUp() {
     this.#cancelled++;
+    this.#move?.cancel();
+    this.#move = null;
     this.#signal = null;
     this.#call?.close();
     this.#call = null;
@@ -242,8 +258,11 @@ class App {
 
   // --- signaling ---
 
-  /** @param {Message} message */
-  #joined(message) {
+  /**
+   * @param {Message} message
+   * @param {boolean} [moved] the call is there already
+   */
+  #joined(message, moved = false) {
     this.#me = message.participant;
     this.#mayPublish = message.canPublish !== false;
     this.#admin = Boolean(message.admin);
@@ -257,7 +276,7 @@ class App {
       this.#call.signalUp(message.iceServers);
       // A socket that fell silent instead of closing: the address under it is gone, and media has the same address.
       if (this.#socketReason === "no answer") this.#call.networkChanged();
-    } else this.#newCall(message);
+    } else if (!moved) this.#newCall(message);
     if (!message.resumed) this.#volumes.again(this.#people.keys());
     this.#setMusic(message.mode === "music");
     this.#sendMute();
@@ -289,16 +308,13 @@ class App {
 
   /** @param {Message} joined */
   #newCall(joined) {
+    this.#move?.cancel();
+    this.#move = null;
     this.#call?.close();
     this.#callFailure = "";
     this.#serverStats = null;
     this.#statsReader = new StatsReader();
-    const call = new Call({
-      send: (message) => Boolean(this.#signal?.send(message)),
-      onState: (state, reason) => { if (this.#call === call) this.#callState(state, reason); },
-      onTrack: (track) => this.#ui.sound.attach(track),
-      freshServers: () => freshServers(this.#token, this.#signal?.origin || ""),
-    });
+    const call = this.#makeCall(/** @type {Signal} */ (this.#signal), {});
     this.#call = call;
     clearTimeout(this.#slowTimer);
     this.#slow = false;
@@ -306,6 +322,27 @@ class App {
       this.#slow = true;
       this.#drawBanner();
     }, 3000);
+    this.#startCall(call, joined);
+  }
+
+  /**
+   * @param {Signal} signal
+   * @param {{onState?: (state: string) => void, onTrack?: (track: MediaStreamTrack) => void}} early what is done instead while
+   *   it is not the call's own
+   */
+  #makeCall(signal, early) {
+    /** @type {Call} */
+    const call = new Call({
+      send: (message) => signal.send(message),
+      onState: (state, reason) => (this.#call === call ? this.#callState(state, reason) : early.onState?.(state)),
+      onTrack: (track) => (this.#call === call ? this.#ui.sound.attach(track) : early.onTrack?.(track)),
+      freshServers: () => freshServers(this.#token, signal.origin),
+    });
+    return call;
+  }
+
+  /** @param {Call} call @param {Message} joined */
+  #startCall(call, joined) {
     call.start({
       iceServers: joined.iceServers || [],
       iceTransportPolicy: this.#link.relay || joined.iceTransportPolicy === "relay" ? "relay" : "all",
@@ -317,10 +354,41 @@ class App {
     });
   }
 
+  /** The node is going to stop: a seat on another, and then away from this one. @param {Message} message */
+  #moveAway(message) {
+    if (this.#move || !Array.isArray(message.nodes)) return;
+    this.#move = new Move(message.nodes, Number(message.withinMs) || 0, {
+      signal: (url, hooks) => this.#newSignal(url, hooks),
+      call: (signal, hooks) => this.#makeCall(signal, hooks),
+      start: (call, joined) => this.#startCall(call, joined),
+      failed: () => {
+        this.#move = null;
+        if (this.#signal?.state === "closed") this.#closed({ code: "replaced", message: "" });
+      },
+      done: (there) => {
+        const { signal, call } = this;
+        this.#move = null;
+        this.#signal = there.signal;
+        this.#call = there.call;
+        this.#callFailure = "";
+        this.#statsReader = new StatsReader();
+        if (there.track) this.#ui.sound.attach(there.track);
+        this.#socketState = "joined";
+        this.#joined(there.joined, true);
+        for (const message of there.messages) this.#message(message);
+        signal?.leave();
+        call?.close();
+      },
+    });
+  }
+
   /** @param {Message} message */
   #message(message) {
     if (this.#call?.handle(message)) return;
     switch (message.type) {
+      case "move":
+        this.#moveAway(message);
+        break;
       case "participant":
         this.#participant(message);
         break;

@@ -18,7 +18,7 @@ import (
 // files is the client. Tests (*.test.js) and package.json are not among it.
 //
 //go:embed *.html *.css *.svg *.png *.webmanifest
-//go:embed app.js banner.js call.js devices.js dom.js failures.js levels.js link.js mic.js old.js prefs.js qr.js resend.js signal.js stereo.js
+//go:embed app.js banner.js call.js devices.js dom.js failures.js levels.js link.js mic.js move.js old.js prefs.js qr.js resend.js signal.js stereo.js
 //go:embed stats.js statsview.js talk.js ui.js ui-join.js ui-page.js ui-panels.js ui-person.js ui-room.js ui-sound.js volume.js
 var files embed.FS
 

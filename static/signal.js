@@ -9,6 +9,7 @@
  * @property {string} room
  * @property {string} name
  * @property {string} [token]
+ * @property {boolean} [redirected] the first join is at a node that another has named
  */
 /**
  * @typedef {object} SignalHooks
@@ -171,7 +172,7 @@ export class Signal {
     if (token) join.token = token;
     if (this.#resume && this.#seatAt === this.#url) join.resume = this.#resume;
     if (this.#failed && this.#failed !== this.origin) join.failed = this.#failed;
-    if (this.#redirects > 0) join.redirected = true;
+    if (this.#redirects > 0 || (this.#hello.redirected && !this.#entered)) join.redirected = true;
     this.#write(join);
   }
 
@@ -444,7 +445,7 @@ function originOf(url) {
 }
 
 /** @param {string} origin */
-function socketOf(origin) {
+export function socketOf(origin) {
   return origin.replace(/^http/, "ws") + "/ws";
 }
 

@@ -208,6 +208,7 @@ func (n *node) clusterHandler() http.Handler {
 func (n *node) leaveCluster() {
 	if n.link != nil {
 		n.link.Cluster().Drain()
+		n.sfu.LeaveSoon()
 	}
 }
 

@@ -95,4 +95,30 @@ func TestCluster(t *testing.T) {
 		c.requireMix(t, clean)
 		c.pages[0].Wait(t, 10*time.Second, "three people again", `() => document.querySelectorAll('#roster > *').length === 3`, nil)
 	})
+
+	t.Run("a node is drained", func(t *testing.T) {
+		recorded := make(chan []float32, 1)
+		go func() { // received below
+			pcm, _ := c.pages[0].TryRecord(t.Context(), 8*time.Second)
+			recorded <- pcm
+		}()
+		rig.Pause(t, 300*time.Millisecond)
+		begin := time.Now()
+		nodes[2].Stop(t)
+		t.Logf("the node stopped in %v", time.Since(begin))
+		pcm := <-recorded
+		longest, run := 0, 0
+		for _, level := range testkit.ToneLevels(pcm, voices[2].freqHz, 20*time.Millisecond) {
+			if run++; level > -35 {
+				run = 0
+			}
+			longest = max(longest, run)
+		}
+		t.Logf("Ada did not hear Cleo for %d ms at most", 20*longest)
+		require.Less(t, 20*longest, 400, "she was there before she was gone here")
+		c.requireMix(t, clean)
+		for _, p := range c.pages {
+			p.Wait(t, 10*time.Second, "three people", `() => document.querySelectorAll('#roster > *').length === 3`, nil)
+		}
+	})
 }
