@@ -48,6 +48,7 @@ func newNode(t *testing.T) *sfu.Node {
 		NewTelephone: func(c mixer.Codec, channels int) (mixer.Encoder, error) {
 			return codec.NewEncoder(c.String(), channels)
 		},
+		KeyTones: true,
 	})
 	if err != nil {
 		t.Fatal(err)
