@@ -221,7 +221,9 @@ func TestNoLockWaits(t *testing.T) {
 				f, more = frames.Next()
 				stack = append(stack, f.Function)
 			}
-			if s := strings.Join(stack, " < "); strings.Contains(s, "mixer.(*worker).run") {
+			// A worker that waits for its next tick shares the lock of a channel with whoever wakes it: that is no tick.
+			s := strings.Join(stack, " < ")
+			if strings.Contains(s, "mixer.(*worker).run") && !strings.Contains(s, "runtime.selectgo < parley/mixer.(*worker).run") {
 				out[s] = rec.Count
 			}
 		}
