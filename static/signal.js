@@ -97,6 +97,8 @@ export class Signal {
   get state() { return this.#state; }
   /** Origin of the node that we are at. */
   get origin() { return originOf(this.#url); }
+  /** Origins of the nodes to go on with when this one fails. */
+  get fallbacks() { return this.#nodes; }
   /** True once the room was entered at least once. */
   get entered() { return this.#entered; }
 
