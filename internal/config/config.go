@@ -179,7 +179,7 @@ func Default() *Config {
 		},
 		Rooms:        Rooms{MaxParticipants: 100, MaxTotal: 1000, EmptyTimeout: 30 * time.Second},
 		Audio:        Audio{Bitrate: 40000, Complexity: 9, FEC: true, DTX: true, Speakers: 5, PacketMs: 20},
-		Cluster:      Cluster{Placement: PlacementRedirect, TrunkListen: Listen{On: true, Port: 10100}},
+		Cluster:      Cluster{Placement: PlacementExtend, TrunkListen: Listen{On: true, Port: 10100}},
 		Log:          Log{Level: "info", Format: "console"},
 		DrainTimeout: 10 * time.Second,
 	}
