@@ -35,7 +35,7 @@ func (n *Node) Join(ctx context.Context, req JoinRequest) (Joined, error) {
 	if req.Observer != nil {
 		p.events = newEventQueue(req.Observer)
 	}
-	all, err := n.seat(p, req.Room)
+	all, err := n.seat(p, req.Room, req.Back)
 	if err != nil {
 		n.counters.refused.Add(1)
 		return Joined{}, fmt.Errorf("join room %q: %w", req.Room, err)
@@ -46,7 +46,7 @@ func (n *Node) Join(ctx context.Context, req JoinRequest) (Joined, error) {
 }
 
 // seat finds or makes the room and puts p into it.
-func (n *Node) seat(p *participant, roomID string) ([]ParticipantInfo, error) {
+func (n *Node) seat(p *participant, roomID string, back bool) ([]ParticipantInfo, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.draining {
@@ -75,7 +75,7 @@ func (n *Node) seat(p *participant, roomID string) ([]ParticipantInfo, error) {
 	}
 	p.room = r
 	p.log = n.log.With(zap.String("room", r.id), zap.String("participant", p.id))
-	if limit := n.cfg.MaxRoomParticipants; limit > 0 && r.size() >= limit && (old == nil || old.room != r) {
+	if limit := n.cfg.MaxRoomParticipants; limit > 0 && r.size(back) >= limit && (old == nil || old.room != r) {
 		return nil, ErrRoomFull
 	}
 	if old != nil {

@@ -32,10 +32,14 @@ type room struct {
 	qualities []Quality
 }
 
-// size returns how many are in the room, on whichever node.
-func (r *room) size() int {
+// size returns how many are in the room: on whichever node, or for somebody who comes back from another, whose seat there may
+// still be counted, on this one.
+func (r *room) size(back bool) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if back {
+		return len(r.members)
+	}
 	return len(r.members) + len(r.remotes)
 }
 

@@ -20,6 +20,7 @@ type JoinRequest struct {
 	Publish     bool // may send audio
 	Subscribe   bool // may hear the mix
 	Admin       bool // may mute others
+	Back        bool // comes from another node, where its seat may still be counted
 	// Observer receives this participant's events; nil drops them.
 	Observer Observer
 }

@@ -194,6 +194,7 @@ func (s *Server) join(ctx context.Context, c *conn, m Join, name string, who sub
 	joined, err := s.rooms.Join(joinCtx, sfu.JoinRequest{
 		Room: room, Participant: ss.id, Name: name, Kind: sfu.KindWebSocket,
 		Publish: g.Publish, Subscribe: g.Subscribe, Admin: g.Admin, Observer: ss,
+		Back: s.cluster != nil && (m.Failed != "" || m.Redirected),
 	})
 	cancel()
 	if err != nil {

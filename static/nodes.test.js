@@ -94,6 +94,24 @@ test("a draining node sends its clients to the others at once", async () => {
   assert.equal(last().url, "wss://b/ws");
 });
 
+test("a full node is no end while there are others", async () => {
+  const { clock, signal, last, enter, ends } = setup();
+  signal.open();
+  enter(["https://b", "https://c"]);
+  last().end(1006);
+  await clock.pass(100);
+  last().end(1006);
+  await clock.pass(60);
+  assert.equal(last().url, "wss://b/ws");
+  last().open();
+  last().say({ type: "error", code: "server_full", fatal: true });
+  await clock.pass(60);
+  assert.equal(last().url, "wss://c/ws");
+  last().open();
+  last().say({ type: "error", code: "room_full", fatal: true });
+  assert.deepEqual(ends, ["room_full"]);
+});
+
 test("a redirect is followed, but not for ever", async () => {
   const { clock, signal, last, urls } = setup();
   signal.open();

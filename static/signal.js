@@ -240,6 +240,10 @@ export class Signal {
     }
     // Before `joined` any error means that the join was refused, whether or not the server closes the socket itself.
     if (message.fatal || this.#state === "connecting") {
+      if (code === "server_full" && this.#seatAt && this.#tried > 0 && this.#tried <= this.#nodes.length) {
+        this.#drop(code); // here; another node may have room
+        return;
+      }
       if (RETRY_CODES.has(code)) {
         this.#retryAfterMs = Math.max(this.#retryAfterMs, Number(message.retryAfterMs) || BUSY_BACKOFF_MS);
         this.#drop(code);
