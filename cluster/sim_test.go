@@ -273,7 +273,11 @@ func TestManyNodes(t *testing.T) {
 		after, most := s.balance()
 		t.Logf("killed with %d people: %d nodes took them, at most %d each; max/mean %.3f (%d); %.0f messages per node and second, at most %.0f; %d people in rooms that came apart",
 			len(people), len(taken), herd, after, most, mean, worst, split)
-		if after > 1.25 || herd > len(people)/8 || taken[nil] > 0 || worst > 200 || len(before) == 0 || split > len(people)/20 {
+		crowd := len(people) / 8 // the most that one node may take
+		if size < 100 {
+			crowd = len(people) / 4 // of some thirty rooms, four or five come to one node by chance
+		}
+		if after > 1.25 || herd > crowd || taken[nil] > 0 || worst > 200 || len(before) == 0 || split > len(people)/20 {
 			t.Errorf("max/mean %.3f, one node took %d of %d, %d were not taken, %.0f messages, %d apart", after, herd, len(people), taken[nil], worst, split)
 		}
 		for _, n := range s.fleet.nodes {
