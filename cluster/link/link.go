@@ -168,6 +168,14 @@ func (l *Link) event(e cluster.Event) {
 		l.trunks.Connect(e.Member.Node, addr, epoch)
 	case cluster.NodeDead, cluster.NodeLeft:
 		l.trunks.Disconnect(e.Member.Node)
+	case cluster.SelfRejoined:
+		// The others have ended their trunks to this node; what they sent before is not going to be ended by them.
+		for _, m := range l.cluster.Members() {
+			if addr, epoch, err := parseTrunk(m.Trunk); err == nil && !m.Self {
+				l.trunks.Disconnect(m.Node)
+				l.trunks.Connect(m.Node, addr, epoch)
+			}
+		}
 	}
 	if l.cfg.OnEvent != nil {
 		l.cfg.OnEvent(e)
