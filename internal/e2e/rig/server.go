@@ -41,6 +41,7 @@ type Server struct {
 	Log     *SyncBuffer
 	ended   chan struct{} // closed when the process is gone
 	stopped bool
+	killed  bool
 }
 
 // SyncBuffer is the output of a process, read by another goroutine than the one that writes.
@@ -157,11 +158,14 @@ func (s *Server) Stop(t testing.TB) {
 // Kill ends the process as a crash does.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	s.stopped = true
+	s.stopped, s.killed = true, true
 	require.NoError(t, s.cmd.Process.Kill())
 	<-s.ended
 	_ = s.cmd.Wait() // it says that it was killed
 }
+
+// Killed tells whether Kill has ended the process.
+func (s *Server) Killed() bool { return s.killed }
 
 // Metric sums the values of all series of a metric family on the admin listener; ok is false when there is none.
 func (s *Server) Metric(t testing.TB, name string) (sum float64, ok bool) {
