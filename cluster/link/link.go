@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,6 +39,8 @@ type Config struct {
 	Now func() time.Duration
 	// Speakers is how many of a room's participants here are heard elsewhere at a time; 0: all.
 	Speakers int
+	// Mesh is up to how many nodes of a room send to each other directly; 0: 8. It must be the same on all nodes.
+	Mesh int
 	// Load is asked once a second how busy this node is. nil: nobody.
 	Load func() cluster.Load
 	// OnEvent is told what happens to nodes, after the link has acted on it; see cluster.Config. nil: nobody.
@@ -53,6 +56,8 @@ type Link struct {
 	cluster *cluster.Cluster
 	trunks  *trunk.Trunks
 	inlet   *media.Inlet
+	relay   *media.Relay
+	hubs    atomic.Int64  // rooms in which this node passes on what comes
 	wake    chan struct{} // capacity 1: there are rooms to forget
 
 	mu    sync.Mutex
@@ -72,6 +77,9 @@ func New(cfg Config) (*Link, error) {
 	}
 	if cfg.Speakers <= 0 || cfg.Speakers > maxSpeakers {
 		cfg.Speakers = maxSpeakers
+	}
+	if cfg.Mesh == 0 {
+		cfg.Mesh = meshNodes
 	}
 	l := &Link{
 		cfg: cfg, log: cfg.Log.Named("link"), epoch: uint64(time.Now().UnixNano()), wake: make(chan struct{}, 1),
@@ -97,11 +105,12 @@ func New(cfg Config) (*Link, error) {
 	}
 	l.trunks, err = trunk.New(trunk.Config{
 		Conn: cfg.Conn, Node: cc.Node, Secret: secret, Epoch: l.epoch,
-		OnPacket: l.inlet.Packet, OnStream: l.inlet.Stream, Log: cfg.Log.Named("trunk"),
+		MaxHops: 2, OnPacket: l.packet, OnStream: l.stream, Log: cfg.Log.Named("trunk"),
 	})
 	if err != nil {
 		return nil, err
 	}
+	l.relay = media.NewRelay(l.trunks, l.onward)
 	l.cluster.SetTrunk(trunkAddress(cfg.Advertise, l.epoch))
 	return l, nil
 }
@@ -180,6 +189,29 @@ func (l *Link) event(e cluster.Event) {
 	if l.cfg.OnEvent != nil {
 		l.cfg.OnEvent(e)
 	}
+}
+
+func (l *Link) packet(p trunk.Packet) {
+	l.inlet.Packet(p)
+	if l.hubs.Load() > 0 {
+		l.relay.Packet(p)
+	}
+}
+
+func (l *Link) stream(e trunk.StreamEvent) {
+	l.inlet.Stream(e)
+	l.relay.Stream(e)
+}
+
+// onward is where this node, as a hub, passes on what comes from a node.
+func (l *Link) onward(name, from string) []string {
+	l.mu.Lock()
+	r := l.rooms[name]
+	l.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	return r.routes.Load().onward[from]
 }
 
 // addSource lets somebody of another node be heard in a room here.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -21,10 +22,12 @@ type room struct {
 	side   sfu.RoomSide
 	outlet *media.Outlet
 	log    *zap.Logger
+	routes atomic.Pointer[routes]
 
 	mu    sync.Mutex
 	at    *cluster.Room // nil when it could not be entered
 	shown map[string][]byte
+	left  bool
 
 	// Used by the cluster's loop only.
 	nodes []string
@@ -37,6 +40,7 @@ func (l *Link) Enter(name string, side sfu.RoomSide) sfu.FabricRoom {
 		l: l, name: name, side: side, log: l.log.With(zap.String("room", name)),
 		shown: map[string][]byte{}, homes: map[string]string{},
 	}
+	r.routes.Store(&routes{})
 	r.outlet, _ = media.NewOutlet(l.trunks, name, l.cfg.Speakers) // only a wrong number of speakers is refused
 	l.mu.Lock()
 	l.rooms[name] = r
@@ -53,6 +57,10 @@ func (l *Link) Enter(name string, side sfu.RoomSide) sfu.FabricRoom {
 
 // Leave implements sfu.FabricRoom.
 func (r *room) Leave() {
+	r.mu.Lock()
+	r.left = true
+	r.mu.Unlock()
+	r.set(nil)
 	r.outlet.SetNodes(nil)
 	if r.at != nil {
 		r.at.Leave()
@@ -148,7 +156,36 @@ type handler struct{ r *room }
 // PeerJoined implements cluster.RoomHandler.
 func (h handler) PeerJoined(node string) {
 	h.r.nodes = append(h.r.nodes, node)
-	h.r.outlet.SetNodes(h.r.nodes)
+	h.r.reroute()
+}
+
+// reroute finds the ways of speech for the nodes of now.
+func (r *room) reroute() {
+	regions := map[string]string{}
+	for _, m := range r.l.cluster.Members() {
+		regions[m.Node] = m.Region
+	}
+	now := route(r.name, r.l.cfg.Cluster.Node, r.nodes, func(n string) string { return regions[n] }, r.l.cfg.Mesh)
+	r.set(&now)
+	r.outlet.SetNodes(now.direct)
+}
+
+// set changes the ways, and counts the rooms in which this node is a hub. A room that was left stays without.
+func (r *room) set(now *routes) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left {
+		now = &routes{}
+	}
+	before := r.routes.Swap(now)
+	r.l.hubs.Add(truth(now.onward != nil) - truth(before.onward != nil))
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // PeerLeft implements cluster.RoomHandler. Who is still there has not left, unless the message was lost: the node has gone
@@ -162,7 +199,7 @@ func (h handler) PeerLeft(node string) {
 		}
 	}
 	r.nodes = slices.DeleteFunc(r.nodes, func(n string) bool { return n == node })
-	r.outlet.SetNodes(r.nodes)
+	r.reroute()
 	r.side.Vanish(node, "", reason)
 	for id, home := range r.homes {
 		if home == node {

@@ -47,6 +47,13 @@ type node struct {
 // newNodes starts nodes a, b, … that know each other.
 func newNodes(t *testing.T, count int) []*node {
 	t.Helper()
+	return newNodesIn(t, 0, make([]string, count)...)
+}
+
+// newNodesIn starts a node in each of the regions; mesh is for link.Config.
+func newNodesIn(t *testing.T, mesh int, regions ...string) []*node {
+	t.Helper()
+	count := len(regions)
 	addrs := make([]netip.AddrPort, count)
 	routes := make([]string, count)
 	for i := range addrs {
@@ -55,7 +62,7 @@ func newNodes(t *testing.T, count int) []*node {
 	}
 	out := make([]*node, count)
 	for i := range out {
-		out[i] = newNode(t, string(rune('a'+i)), count, cluster.NATSConfig{Listen: addrs[i], Routes: routes})
+		out[i] = newNode(t, string(rune('a'+i)), regions[i], mesh, count, cluster.NATSConfig{Listen: addrs[i], Routes: routes})
 	}
 	for _, n := range out {
 		n.all = out
@@ -64,7 +71,7 @@ func newNodes(t *testing.T, count int) []*node {
 	return out
 }
 
-func newNode(t *testing.T, name string, size int, nats cluster.NATSConfig) *node {
+func newNode(t *testing.T, name, region string, mesh, size int, nats cluster.NATSConfig) *node {
 	t.Helper()
 	log := zap.NewNop()
 	if testing.Verbose() {
@@ -82,8 +89,8 @@ func newNode(t *testing.T, name string, size int, nats cluster.NATSConfig) *node
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
 	must(t, err)
 	n.link, err = link.New(link.Config{
-		Cluster: cluster.Config{Node: name, Size: size, NATS: nats, Log: log},
-		Conn:    conn, Advertise: conn.LocalAddr().(*net.UDPAddr).AddrPort(), Now: mix.Now, Speakers: 3, Log: log,
+		Cluster: cluster.Config{Node: name, Region: region, Size: size, NATS: nats, Log: log},
+		Conn:    conn, Advertise: conn.LocalAddr().(*net.UDPAddr).AddrPort(), Now: mix.Now, Speakers: 3, Mesh: mesh, Log: log,
 	})
 	must(t, err)
 	n.sfu.SetFabric(n.link)

@@ -131,3 +131,21 @@ func TestRoomIsLeftAndEnteredAgain(t *testing.T) {
 		t.Errorf("members: %v", n.Cluster.Members)
 	}
 }
+
+// In a room of more nodes than send to each other directly, a hub passes on to its region what comes from others.
+func TestHubs(t *testing.T) {
+	nodes := newNodesIn(t, 2, "east", "west", "west")
+	a, b, c := nodes[0].call("room", 440), nodes[1].call("room", 1000), nodes[2].call("room", 2000)
+	b.hears([]float64{440, 2000}, 1000)
+	c.hears([]float64{440, 1000}, 2000)
+	a.hears([]float64{1000, 2000}, 440)
+	to := 0
+	for _, l := range nodes[0].link.Stats().Links {
+		if l.StreamsOut > 0 {
+			to++
+		}
+	}
+	if to != 1 {
+		t.Errorf("the node of the east sends its speaker to %d nodes of the west", to)
+	}
+}
