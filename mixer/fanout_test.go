@@ -45,9 +45,11 @@ func (s *orderSink) WriteFrame(f Frame) {
 			s.t.Errorf("frame %d is not sent before the next", s.n-1)
 		}
 	}
+	if s.workers[f.Worker].Add(1)%spanListeners == 0 {
+		runtime.Gosched() // a helper that was called gets its turn, however few processors are free
+	}
 	s.n++
 	s.last, s.worker, s.ended = f.Timestamp, f.Worker, s.ends[f.Worker].Load()
-	s.workers[f.Worker].Add(1)
 	s.busy.Store(false)
 }
 
@@ -129,6 +131,11 @@ func TestPanicInAPart(t *testing.T) {
 			ends, frames := make([]atomic.Uint64, 2), make([]atomic.Uint64, 2)
 			l.m.OnEndTick(func(worker int) { ends[worker].Add(1) })
 			bad, good := l.room(RoomConfig{}), l.room(RoomConfig{})
+			for good.phase == bad.phase { // two workers with a room at the same time do not help each other
+				next := l.room(RoomConfig{})
+				good.Close()
+				good = next
+			}
 			var armed atomic.Bool
 			crowd(t, l, bad, 1000, func(int) Sink {
 				return &orderSink{t: t, ends: ends, workers: frames, onCall: func(f Frame) {
@@ -207,11 +214,11 @@ func TestEveryPartOnce(t *testing.T) {
 
 // In a steady state the workers wait for no lock, however many packets come and however often somebody looks.
 func TestNoLockWaits(t *testing.T) {
-	before := runtime.SetMutexProfileFraction(1)
-	defer runtime.SetMutexProfileFraction(before)
+	runtime.SetBlockProfileRate(1)
+	defer runtime.SetBlockProfileRate(0)
 	waits := func() map[string]int64 {
 		records := make([]runtime.BlockProfileRecord, 10000)
-		n, _ := runtime.MutexProfile(records)
+		n, _ := runtime.BlockProfile(records)
 		out := map[string]int64{}
 		for _, rec := range records[:n] {
 			var stack []string
@@ -221,9 +228,8 @@ func TestNoLockWaits(t *testing.T) {
 				f, more = frames.Next()
 				stack = append(stack, f.Function)
 			}
-			// A worker that waits for its next tick shares the lock of a channel with whoever wakes it: that is no tick.
-			s := strings.Join(stack, " < ")
-			if strings.Contains(s, "mixer.(*worker).run") && !strings.Contains(s, "runtime.selectgo < parley/mixer.(*worker).run") {
+			// Waiting for the next tick, or for who helps in this one, is no lock.
+			if s := strings.Join(stack, " < "); strings.HasPrefix(s, "sync.(*") && strings.Contains(s, "mixer.(*worker).run") {
 				out[s] = rec.Count
 			}
 		}
@@ -263,7 +269,7 @@ func TestNoLockWaits(t *testing.T) {
 		wg.Wait()
 		for stack, n := range waits() {
 			if n > old[stack] {
-				t.Errorf("%d waits for a lock that was held by %s", n-old[stack], stack)
+				t.Errorf("%d waits for a lock in %s", n-old[stack], stack)
 			}
 		}
 		stop()
