@@ -146,6 +146,11 @@ func TestCluster(t *testing.T) {
 		begin := time.Now()
 		nodes.servers[2].Stop(t)
 		t.Logf("the node stopped in %v", time.Since(begin))
+		for line := range strings.Lines(nodes.servers[2].Log.String()) {
+			if strings.Contains(line, "stopping") || strings.Contains(line, "move") {
+				t.Log(strings.TrimSpace(line))
+			}
+		}
 		pcm := <-recorded
 		longest, run := 0, 0
 		for _, level := range testkit.ToneLevels(pcm, voices[2].freqHz, 20*time.Millisecond) {
