@@ -11,11 +11,12 @@ BENCH    ?= .#               which benchmarks
 CHURN_TIME ?= 2m#          how long bench-churn takes; 30m for the figure
 CAPACITY ?=#             flags of bench-capacity: go run ./internal/bench/capacity -h
 COUNT    ?= 1#               how often each benchmark runs; 10 for benchstat
+KILLS    ?= 100#             of e2e-kills
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Not in go.mod, so that the tool's own dependencies stay out of the product.
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run cluster build test unit race e2e node-test lint fuzz bench bench-system bench-capacity bench-churn bench-janus cover clean deps deps-test
+.PHONY: help run cluster build test unit race e2e e2e-kills node-test lint fuzz bench bench-system bench-capacity bench-churn bench-janus cover clean deps deps-test
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,6 +43,9 @@ node-test: deps-test
 
 e2e: deps-test build ## calls in a real Chromium, with real sound
 	$(GO) test $(E2E_TAGS) -count=1 -timeout 15m ./internal/e2e/...
+
+e2e-kills: deps-test build ## nightly: a node of three is killed KILLS times under a call in real browsers
+	PARLEY_KILLS=$(strip $(KILLS)) $(GO) test $(E2E_TAGS) -count=1 -timeout 60m -run NodesAreKilled -v ./internal/e2e/
 
 lint: deps ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
