@@ -12,6 +12,8 @@ CHURN_TIME ?= 2m#          how long bench-churn takes; 30m for the figure
 CAPACITY ?=#             flags of bench-capacity: go run ./internal/bench/capacity -h
 COUNT    ?= 1#               how often each benchmark runs; 10 for benchstat
 KILLS    ?= 100#             of e2e-kills
+# Their tests compare figures over more sound than the race detector has time for.
+FIGURES  := ./internal/neteqtest ./internal/mixertest
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Not in go.mod, so that the tool's own dependencies stay out of the product.
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -36,7 +38,8 @@ test: deps-test lint unit node-test e2e ## everything: lint, unit tests with the
 race: unit ## the unit tests with the race detector
 
 unit: deps
-	$(GO) test $(GOFLAGS_) -race -timeout 10m ./...
+	$(GO) test $(GOFLAGS_) -race -timeout 20m ./...
+	$(GO) test $(GOFLAGS_) -timeout 20m $(FIGURES)
 
 node-test: deps-test
 	node --test static/*.test.js

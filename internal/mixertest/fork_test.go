@@ -298,8 +298,8 @@ func forkedRoom(t testing.TB, seconds int, seed uint64) []*twin {
 // differ by several dB either way, joined or not, because two encoders that differ by a bit choose differently: what says whether joins are
 // harmful is the mean.
 func TestForksAndJoinsAgainstPrivateEncoder(t *testing.T) {
-	seconds := 80
-	if testing.Short() {
+	seconds, short := 80, testing.Short() || underRace
+	if short {
 		seconds = 25
 	}
 	forks, joins, clicks := 0, 0, 0
@@ -348,7 +348,7 @@ func TestForksAndJoinsAgainstPrivateEncoder(t *testing.T) {
 		}
 	}
 	t.Logf("%d forks, %d joins, frames %v", forks, joins, tiers)
-	if !testing.Short() && forks+joins < 200 || forks < 10 || joins < 10 {
+	if !short && forks+joins < 200 || forks < 10 || joins < 10 {
 		t.Errorf("%d forks and %d joins", forks, joins)
 	}
 	mean := func(v []float64) float64 {

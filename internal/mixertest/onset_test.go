@@ -225,6 +225,9 @@ func TestFirstSyllableOfRealSpeech(t *testing.T) {
 	if len(files) == 0 {
 		t.Skipf("no recordings in %s; PARLEY_SPEECH names another directory", dir)
 	}
+	if underRace {
+		files = files[:1]
+	}
 	for _, name := range files {
 		voice := readWAV(t, name)
 		// Two seconds of silence, then the recording from a little before its first loud sound.

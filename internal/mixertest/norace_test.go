@@ -1,0 +1,5 @@
+//go:build !race
+
+package mixertest
+
+const underRace = false
