@@ -44,7 +44,7 @@ func (n *NetEq) stretch() {
 	if n.countdown > 0 {
 		n.countdown--
 	}
-	if n.cfg.DisableStretching || n.state != statePlaying || n.dtx || n.gen > 0 || n.tailOp != OpNormal && n.tailOp != OpFEC {
+	if n.cfg.DisableStretching || n.state != statePlaying || n.dtx || n.gen > 0 || n.bridged > 0 || n.tailOp != OpNormal && n.tailOp != OpFEC {
 		return
 	}
 	switch n.cfg.Policy {

@@ -43,6 +43,9 @@ func (n *NetEq) pull(frame []float32) Result {
 	n.catchUp()
 	n.updateLevel()
 	n.tickOp = n.tailOp
+	if n.bridged > 0 {
+		n.tickOp = OpCodecPLC
+	}
 	if n.left() < tickSamples {
 		n.tickOp = OpNormal
 	}
@@ -58,6 +61,7 @@ func (n *NetEq) pull(frame []float32) Result {
 	}
 	at := n.endTS + uint32(n.gen) - uint32(n.sync.future())
 	n.sync.readInto(frame, tickSamples)
+	n.bridged = max(0, n.bridged-tickSamples)
 	n.overdub(frame, at)
 	n.followPlayed()
 	if n.rampLeft > 0 {

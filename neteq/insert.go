@@ -207,6 +207,9 @@ func (n *NetEq) take(f *storedFrame, payload []byte) bool {
 		return false
 	}
 	seen := n.hist.contains(f.timestamp)
+	if !seen && newer32(n.newestTS, f.timestamp) {
+		n.reordered, n.reorderedAt = true, f.arrival
+	}
 	n.arrived(f)
 	if seen && n.cfg.Policy == PolicyAdaptive {
 		n.countDuplicate(f)

@@ -80,6 +80,8 @@ type NetEq struct {
 	stall       stallWatch
 	burst       int           // packets inserted since the last tick
 	lastArrival time.Duration // of any packet
+	reordered   bool          // a packet came after a later one
+	reorderedAt time.Duration // when, the last time
 
 	// Playing
 	state playState
@@ -100,8 +102,10 @@ type NetEq struct {
 	plc        bool // the end of the sync buffer is the codec's concealment
 	expanded   bool // the end of the sync buffer is Expand's
 	// rewind is the decoder that was marked before the codec's concealment at the end of the sync buffer; nil: none.
-	rewind    Rewinder
-	joint     [2][jointSamples]float32 // that concealment, continued
+	rewind Rewinder
+	joint  [2][jointSamples]float32 // that concealment, continued
+	// bridged is how much of the future is a hole with what follows it behind.
+	bridged   int
 	fade      float32
 	rampLeft  int // samples of fade-in that are left to do
 	lastFrame int // samples of the last decoded packet
@@ -229,6 +233,7 @@ func (n *NetEq) Flush() {
 func (n *NetEq) restart(fresh bool) {
 	n.state = stateWaiting
 	n.gen, n.dtx, n.sid, n.plc, n.expanded, n.muted = 0, false, false, false, false, false
+	n.bridged = 0
 	n.fade = 1
 	n.exp.reset()
 	n.countdown = 6
@@ -237,6 +242,7 @@ func (n *NetEq) restart(fresh bool) {
 		n.haveNewest = false
 		n.stranger = stranger{}
 		n.stall = stallWatch{}
+		n.reordered = false
 		n.events.reset()
 		n.tone.stop()
 		n.scaler = timestampScaler{}

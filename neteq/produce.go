@@ -211,6 +211,10 @@ func (n *NetEq) fill(h *storedFrame, missing int) {
 	} else if fec > 0 {
 		missing -= fec
 	}
+	if n.bridgeable(h, missing) {
+		n.bridge(h, missing)
+		return
+	}
 	n.concealLost(missing)
 }
 
