@@ -122,3 +122,33 @@ func TestHoleIsFilledFromBothSides(t *testing.T) {
 		}
 	}
 }
+
+// TestNoBridgeWherePacketsOvertake swaps two packets before the holes: a missing one may still come, and the hole is left to
+// the codec.
+func TestNoBridgeWherePacketsOvertake(t *testing.T) {
+	b := newBench(t, Config{DisableStretching: true, MinDelay: ms(80)})
+	b.sig = voice(125)
+	b.dec.conceal = func(pcm []float32) { clear(pcm) }
+	b.run(ms(2000), func(k int) time.Duration {
+		switch {
+		case k == 10:
+			return ms(30)
+		case k%25 == 20 || k%25 == 21:
+			return -1
+		}
+		return 0
+	})
+	concealed := 0
+	for i, r := range b.results {
+		if r.Operation != OpCodecPLC {
+			continue
+		}
+		// All but the ends of a hole is the silence that the codec conceals with.
+		if x := b.out[i*tickSamples : (i+1)*tickSamples]; energy(x) == 0 {
+			concealed++
+		}
+	}
+	if concealed < 2 {
+		t.Errorf("%d ticks are the codec's alone", concealed)
+	}
+}
