@@ -126,6 +126,7 @@ func (p *participant) peerState(peer *peer, s webrtc.PeerConnectionState) {
 			p.node.counters.joinTime(now.Sub(p.joined))
 		}
 		p.presence.connected, p.presence.ever, p.presence.failed = true, true, time.Time{}
+		peer.rtcp.anew.Store(true)
 	case webrtc.PeerConnectionStateDisconnected:
 		p.presence.connected = false
 	case webrtc.PeerConnectionStateFailed:

@@ -73,4 +73,11 @@ func TestAskedPacketsAreCounted(t *testing.T) {
 	if !ok || r.Loss != 0.1 {
 		t.Errorf("loss %v (%v), want 0.1: ten of a hundred are missing, and none was asked for", r.Loss, ok)
 	}
+	d.anew.Store(true) // the client has come back with another address; while it was away, 500 packets went nowhere
+	if r, ok = d.take([]rtcp.ReceptionReport{{SSRC: 7, TotalLost: 511, LastSequenceNumber: 700}}, time.Now()); ok {
+		t.Errorf("loss %v of a path that is gone", r.Loss)
+	}
+	if r, ok = d.take([]rtcp.ReceptionReport{{SSRC: 7, TotalLost: 511, LastSequenceNumber: 800}}, time.Now()); !ok || r.Loss != 0 {
+		t.Errorf("loss %v (%v) of the new path, want 0", r.Loss, ok)
+	}
 }

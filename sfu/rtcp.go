@@ -21,6 +21,7 @@ type downReports struct {
 	jitter  atomic.Uint32 // 1/48000 s
 	rtt     atomic.Int64  // nanoseconds, 0 unknown
 	reports atomic.Uint64
+	anew    atomic.Bool // there is another path: what was lost before says nothing about it
 
 	// Of the last report that was passed on; the reader's own.
 	begun       bool
@@ -94,6 +95,9 @@ func (d *downReports) take(reports []rtcp.ReceptionReport, now time.Time) (out m
 		d.reports.Add(1)
 		if rtt, ok := roundTrip(r, now); ok {
 			d.rtt.Store(int64(rtt))
+		}
+		if d.anew.Swap(false) {
+			d.begun = false
 		}
 		expected, missing := int32(r.LastSequenceNumber-d.sequence), lost-d.lostBefore
 		if d.begun && expected >= 0 && expected < reportPackets {
